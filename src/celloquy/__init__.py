@@ -1,0 +1,5 @@
+"""Celloquy: ask your cells."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

@@ -1,0 +1,7 @@
+"""Omics files to AnnData, or to a stream of row chunks; results to files."""
+
+from __future__ import annotations
+
+from celloquy.io._chunks import CHUNK_SIZE, CellStream, RowChunk
+
+__all__ = ["CHUNK_SIZE", "CellStream", "RowChunk"]
