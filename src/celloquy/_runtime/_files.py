@@ -52,6 +52,8 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ite
     InputError
         If `path` exists and `overwrite` is false, if its folder does not exist or cannot
         be written to, or if the disk is full.
+    OSError
+        If the operating system refused for another reason.
     """
     path = Path(path)
     refuse_existing(path, overwrite=overwrite)
