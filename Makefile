@@ -1,0 +1,39 @@
+# `make demo` and `make test` do everything on a fresh machine: environment, installation, run.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints/ci.txt
+
+.PHONY: demo test test-quick lint format clean
+
+demo: .venv/installed
+	$(BIN)/celloquy demo --out celloquy-demo --overwrite
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+test-quick: .venv/installed-dev
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/installed: pyproject.toml constraints/ci.txt
+	$(PYTHON) -m venv .venv
+	$(INSTALL) "pip>=25.1"
+	$(INSTALL) --editable ".[all]"
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(INSTALL) --group lint --group test
+	touch $@
+
+clean:
+	rm -rf .venv celloquy-demo
