@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from celloquy.io._chunks import CHUNK_SIZE, CellStream, RowChunk
+from celloquy.io._open import open_stream
+from celloquy.io._read import read
 
-__all__ = ["CHUNK_SIZE", "CellStream", "RowChunk"]
+__all__ = ["CHUNK_SIZE", "CellStream", "RowChunk", "open_stream", "read"]

@@ -69,12 +69,18 @@ class CellStream(ABC):
     """Where the values come from: ``"X"``, ``"layers['counts']"`` or ``"raw.X"``."""
     n_obs: int
     """Number of cells."""
-    var: pd.DataFrame
-    """Genes of the slot (``raw.var`` for raw), indexed by gene name; shape ``(n_vars, …)``."""
     obs_columns: tuple[str, ...]
     """Columns of obs that can be asked for."""
     obsm_keys: tuple[str, ...]
     """Names of the arrays beside the matrix, such as ``"spatial"``."""
+
+    notes: tuple[str, ...] = ()
+    """What was left out or converted on the way, in sentences."""
+
+    @property
+    @abstractmethod
+    def var(self) -> pd.DataFrame:
+        """Genes of the slot (``raw.var`` for raw), indexed by gene name; ``(n_vars, columns)``."""
 
     @property
     def n_vars(self) -> int:

@@ -1,0 +1,71 @@
+"""One-dimensional numbers read by range: in memory, or from a file's dataset."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from celloquy.io._types import Node
+
+    Buffer = Callable[[], NDArray[Any]] | None
+    """Makes the array to read into, once it is known that one is needed."""
+
+
+class FlatArray(ABC):
+    """Numbers in a row, read by range."""
+
+    dtype: np.dtype[Any]
+    """As stored."""
+    size: int
+    """How many there are."""
+    is_slow = True
+    """Whether reading costs more than a slice."""
+
+    @abstractmethod
+    def read(self, start: int, stop: int, buffer: Buffer) -> NDArray[Any]:
+        """Give numbers `start` to `stop`: a view, or read into what `buffer` makes."""
+
+
+class MemoryArray(FlatArray):
+    """Numbers in memory."""
+
+    is_slow = False
+
+    def __init__(self, values: NDArray[Any]) -> None:
+        self._values = values
+        self.dtype, self.size = values.dtype, len(values)
+
+    def read(self, start: int, stop: int, buffer: Buffer) -> NDArray[Any]:
+        return self._values[start:stop]
+
+
+class Hdf5Array(FlatArray):
+    """Numbers of an HDF5 dataset, read by the HDF5 library."""
+
+    def __init__(self, dataset: Node) -> None:
+        self._dataset = dataset
+        self.dtype, self.size = dataset.dtype, len(dataset)
+
+    def read(self, start: int, stop: int, buffer: Buffer) -> NDArray[Any]:
+        out = np.empty(stop - start, self.dtype) if buffer is None else buffer()
+        if stop > start:
+            self._dataset.read_direct(out, np.s_[start:stop])
+        return out
+
+
+class SlicedArray(FlatArray):
+    """Numbers of anything else that gives a numpy array for a slice, such as zarr."""
+
+    def __init__(self, array: Node) -> None:
+        self._array = array
+        self.dtype, self.size = array.dtype, array.shape[0]
+
+    def read(self, start: int, stop: int, buffer: Buffer) -> NDArray[Any]:
+        return np.asarray(self._array[start:stop])
