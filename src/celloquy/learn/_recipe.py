@@ -1,0 +1,123 @@
+"""Which representation and head a reference is fitted with, by name."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from celloquy._runtime import closest
+from celloquy.errors import InputError
+from celloquy.learn._bags import RankBag, TfidfBag
+from celloquy.learn._compressed import Compressed
+from celloquy.learn._fusion import Fusion, TextVectors
+from celloquy.learn._knn import NearestNeighbours
+from celloquy.learn._logistic import LogisticRegression
+from celloquy.learn._mlp import NeuralNet
+from celloquy.learn._trees import BoostedTrees
+from celloquy.learn._values import LogValues
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from celloquy.learn._head import Head
+    from celloquy.learn._representation import Representation
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a reference is fitted with.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown, or a number is out of its range.
+    """
+
+    representation: str = "log"
+    """One of: log, bag, tfidf, pca, bag-svd, tfidf-svd, text, fusion."""
+    head: str = "logistic"
+    """One of: logistic, knn, trees, mlp. knn, trees and mlp take compressed vectors."""
+    n_top_genes: int = 200
+    """Genes of a cell that the bags hold."""
+    n_components: int = 50
+    """Components that pca, the svd forms and distances use."""
+    n_neighbours: int = 15
+    """Cells that knn asks, and that distances are measured to."""
+    inverse_penalty: float | None = None
+    """Penalty of logistic; `None` takes the one measured for the representation."""
+    calibrate: bool = False
+    """Whether probabilities are calibrated on held-out folds of the reference."""
+    max_cells: int = 50_000
+    """Cells that are fitted on at most, chosen evenly over labels."""
+    seed: int = 0
+    """Seed of everything that is drawn."""
+
+    def __post_init__(self) -> None:
+        for kind, name, known in (
+            ("representation", self.representation, REPRESENTATIONS),
+            ("head", self.head, HEADS),
+        ):
+            if name not in known:
+                msg = f"There is no {kind} {name!r}{closest(name, known)}."
+                raise InputError(msg, hint=f"choose one of: {', '.join(known)}.")
+        if self.head not in SPARSE_HEADS and self.representation in SPARSE:
+            msg = f"The head {self.head!r} takes compressed vectors, and {self.representation!r} "
+            msg += "gives one number a gene."
+            raise InputError(msg, hint=f"use {SPARSE[self.representation]!r} instead.")
+
+    def new_representation(self) -> Representation:
+        """Make the unfitted representation."""
+        return REPRESENTATIONS[self.representation](self)
+
+    def new_space(self) -> Representation:
+        """Make the unfitted dense representation that distances are measured in."""
+        return REPRESENTATIONS[SPARSE.get(self.representation, self.representation)](self)
+
+    def new_head(self) -> Head:
+        """Make the unfitted head."""
+        return HEADS[self.head](self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the settings as JSON can hold them."""
+        return asdict(self)
+
+
+SPARSE = {"log": "pca", "bag": "bag-svd", "tfidf": "tfidf-svd"}
+"""Representations with one number a gene, and what compresses each."""
+SPARSE_HEADS = {"logistic"}
+"""Heads that take one number a gene."""
+UNIT_PENALTY = 10.0
+LOG_PENALTY = 0.1
+
+
+def _pca(recipe: Recipe) -> Representation:
+    return Compressed(LogValues(), n_components=recipe.n_components, centred=True, seed=recipe.seed)
+
+
+def _svd(base: Representation, recipe: Recipe) -> Representation:
+    return Compressed(base, n_components=recipe.n_components, seed=recipe.seed)
+
+
+REPRESENTATIONS: dict[str, Callable[[Recipe], Representation]] = {
+    "log": lambda recipe: LogValues(),
+    "bag": lambda recipe: RankBag(n_top_genes=recipe.n_top_genes),
+    "tfidf": lambda recipe: TfidfBag(n_top_genes=recipe.n_top_genes),
+    "pca": _pca,
+    "bag-svd": lambda recipe: _svd(RankBag(n_top_genes=recipe.n_top_genes), recipe),
+    "tfidf-svd": lambda recipe: _svd(TfidfBag(n_top_genes=recipe.n_top_genes), recipe),
+    "text": lambda recipe: TextVectors(),
+    "fusion": lambda recipe: Fusion([TextVectors(), _pca(recipe)]),
+}
+
+
+def _logistic(recipe: Recipe) -> Head:
+    usual = LOG_PENALTY if recipe.representation in {"log", "pca"} else UNIT_PENALTY
+    return LogisticRegression(inverse_penalty=recipe.inverse_penalty or usual)
+
+
+HEADS: dict[str, Callable[[Recipe], Head]] = {
+    "logistic": _logistic,
+    "knn": lambda recipe: NearestNeighbours(n_neighbours=recipe.n_neighbours),
+    "trees": lambda recipe: BoostedTrees(seed=recipe.seed),
+    "mlp": lambda recipe: NeuralNet(seed=recipe.seed),
+}
