@@ -22,6 +22,28 @@ class Text:
     role: Role = "user"
 
 
+@dataclass(frozen=True)
+class Counted(Text):
+    """Words that depend on how many genes the prompt names, such as "Top gene is"."""
+
+    forms: tuple[str, str, str] | None = None
+    """What is said of no gene, of one, and of more; `None` says the number itself."""
+
+    @staticmethod
+    def of(
+        n_genes: int, forms: tuple[str, str, str] | None = None, *, role: Role = "user"
+    ) -> Counted:
+        """Say it for `n_genes` genes.
+
+        Examples
+        --------
+        >>> Counted.of(1, ("none", "one gene", "genes")).text, Counted.of(30).text
+        ('one gene', '30')
+        """
+        text = str(n_genes) if forms is None else forms[min(n_genes, 2)]
+        return Counted(text, role, forms)
+
+
 @dataclass(frozen=True, eq=False)
 class Names:
     """Genes of a cell, most expressed first: what a token budget may cut from the end."""
@@ -40,6 +62,14 @@ class Names:
     """Whether a token budget may leave out names at the end."""
     role: Role = "user"
 
+    @property
+    def text(self) -> str:
+        """The names, joined."""
+        names = [self.vocabulary.names[gene] for gene in self.ids]
+        if self.last_delimiter is None or len(names) < 2:
+            return self.delimiter.join(names)
+        return f"{self.delimiter.join(names[:-1])}{self.last_delimiter}{names[-1]}"
+
 
 @dataclass(frozen=True)
 class Field:
@@ -51,3 +81,14 @@ class Field:
 
 Segment = Text | Names | Field
 Prompt = tuple[Segment, ...]
+
+
+def plain_text(prompt: Prompt) -> str:
+    """Render a prompt as one text, without marks of who says what.
+
+    Examples
+    --------
+    >>> plain_text((Text("tissue: "), Field("lung")))
+    'tissue: lung'
+    """
+    return "".join(segment.text for segment in prompt)
