@@ -15,6 +15,7 @@ from celloquy.learn._neighbours import NeighbourIndex, Neighbours
 from celloquy.learn._predictions import UNKNOWN, Majority, Predictions, Thresholds, majority
 from celloquy.learn._recipe import Recipe
 from celloquy.learn._reference import Overlap, Reference, fit_reference
+from celloquy.learn._reference_files import load_reference, save_reference
 from celloquy.learn._representation import Representation, Vectors
 from celloquy.learn._state import State
 from celloquy.learn._trees import BoostedTrees
@@ -48,6 +49,8 @@ __all__ = [
     "choose_cells",
     "fit_reference",
     "label_codes",
+    "load_reference",
     "log_normalise",
     "majority",
+    "save_reference",
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -78,6 +78,8 @@ class Reference:
     """Where a label is withheld."""
     temperature: float | None = None
     """Temperature of the probabilities; `None` where they are not calibrated."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Where the cells come from, as the caller says; JSON can hold it."""
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -164,7 +166,12 @@ class Reference:
             return self, overlap
         cells = self.cells.genes(shared)
         fitted = _fit(cells, self.codes, self.labels, self.recipe)
-        return replace(fitted, cell_names=self.cell_names, n_seen=self.n_seen), overlap
+        return replace(
+            fitted,
+            cell_names=self.cell_names,
+            n_seen=self.n_seen,
+            provenance=self.provenance,
+        ), overlap
 
     def _refuse_other_genes(self, block: CellBlock) -> None:
         if block.vocabulary.names != self.vocabulary.names:
@@ -182,6 +189,7 @@ def fit_reference(
     recipe: Recipe = DEFAULT_RECIPE,
     cell_names: Sequence[str] | None = None,
     n_seen: int | None = None,
+    provenance: dict[str, Any] | None = None,
 ) -> Reference:
     """Fit representation, head, distances and thresholds on labelled cells.
 
@@ -199,6 +207,8 @@ def fit_reference(
         Names of the cells; row numbers where `None`.
     n_seen
         Labelled cells there were before the caller chose; the number of cells where `None`.
+    provenance
+        Where the cells come from (file name, slot, label column …); saved as it is.
 
     Raises
     ------
@@ -215,7 +225,12 @@ def fit_reference(
     if len(chosen) < len(codes):
         cells, codes = cells.rows(chosen), codes[chosen]
     fitted = _fit(cells, codes, names, recipe)
-    return replace(fitted, cell_names=tuple(given[i] for i in chosen), n_seen=total)
+    return replace(
+        fitted,
+        cell_names=tuple(given[i] for i in chosen),
+        n_seen=total,
+        provenance=dict(provenance or {}),
+    )
 
 
 def _fit(

@@ -41,6 +41,7 @@ class BoostedTrees(Head):
     present: NDArray[np.int64]
     """Codes of the labels that have cells."""
     n_labels: int
+    n_features: int
 
     def __init__(self, *, n_rounds: int = N_ROUNDS, seed: int = 0) -> None:
         self.n_rounds = n_rounds
@@ -48,7 +49,7 @@ class BoostedTrees(Head):
 
     def fit(self, vectors: Vectors, codes: NDArray[np.int64], *, n_labels: int) -> Self:
         """Grow the trees, and copy their nodes."""
-        self.n_labels = n_labels
+        self.n_labels, self.n_features = n_labels, vectors.shape[1]
         self.present = np.unique(codes)
         self.baseline = np.zeros(1)
         grown: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
@@ -88,6 +89,7 @@ class BoostedTrees(Head):
             "n_rounds": self.n_rounds,
             "seed": self.seed,
             "n_labels": self.n_labels,
+            "n_features": self.n_features,
         }
         arrays = {
             "nodes": self.nodes,
@@ -103,7 +105,9 @@ class BoostedTrees(Head):
         made = cls(n_rounds=state.config["n_rounds"], seed=state.config["seed"])
         made.n_labels = state.config["n_labels"]
         made.present = state.arrays["present"]
+        made.n_features = state.config["n_features"]
         made.nodes, made.numbers = state.arrays["nodes"], state.arrays["numbers"]
+        _refuse_loose_nodes(made.nodes, made.numbers, made.n_features)
         made.baseline = state.arrays["baseline"]
         return made
 
@@ -118,3 +122,26 @@ def _nodes_of(
         links[:, place] = np.where(is_leaf, -1, nodes[name].astype(np.int64))
     links[0, 3] = column
     return links, np.stack([nodes["num_threshold"], nodes["value"]], axis=1).astype(np.float64)
+
+
+def _refuse_loose_nodes(
+    nodes: NDArray[np.int64], numbers: NDArray[np.float64], n_features: int
+) -> None:
+    """Refuse nodes that would lead the compiled loop outside its arrays, or in a circle.
+
+    Raises
+    ------
+    ValueError
+        If there are such nodes; loading a reference turns it into a CheckpointError.
+    """
+    starts = np.flatnonzero(nodes[:, 3] >= 0)
+    ends = np.append(starts[1:], len(nodes))
+    tree = np.searchsorted(starts, np.arange(len(nodes)), side="right") - 1
+    own = np.arange(len(nodes)) - starts[tree] if len(starts) else np.zeros(len(nodes))
+    size = (ends - starts)[tree] if len(starts) else np.zeros(len(nodes))
+    inner = nodes[:, 1] >= 0
+    ahead = (nodes[:, 1:3] > own[:, None]).all(axis=1) & (nodes[:, 1:3] < size[:, None]).all(axis=1)
+    known = (nodes[:, 0] >= 0) & (nodes[:, 0] < n_features)
+    if numbers.shape != (len(nodes), 2) or not (ahead & known)[inner].all() or tree.min(initial=0):
+        msg = "the trees' nodes point outside their tree"
+        raise ValueError(msg)

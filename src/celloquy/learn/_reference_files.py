@@ -1,0 +1,238 @@
+"""A reference as a folder: JSON, safetensors and Parquet, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from celloquy._runtime import atomic_path, sha256_of
+from celloquy.errors import CheckpointError
+from celloquy.learn._block import CellBlock
+from celloquy.learn._head import head_from_state
+from celloquy.learn._neighbours import NeighbourIndex
+from celloquy.learn._predictions import Thresholds
+from celloquy.learn._recipe import Recipe
+from celloquy.learn._reference import Reference
+from celloquy.learn._representation import representation_from_state
+from celloquy.learn._state import State
+from celloquy.text import Vocabulary
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+SCHEMA = 1
+FORMAT = "celloquy-reference"
+RECORD = "reference.json"
+_ARRAYS, _GENES, _CELLS = "arrays.safetensors", "genes.parquet", "cells.parquet"
+_AGAIN = "copy it again, or fit it anew."
+_PARTS = ("representation", "head", "space")
+
+
+def save_reference(
+    reference: Reference, folder: str | os.PathLike[str], *, overwrite: bool = False
+) -> None:
+    """Write a fitted reference to a folder of its own.
+
+    The folder holds ``reference.json`` (settings, thresholds, versions, SHA-256 of the
+    other files), ``arrays.safetensors``, ``genes.parquet`` and ``cells.parquet``. It
+    appears whole or not at all.
+
+    Parameters
+    ----------
+    reference
+        What is saved.
+    folder
+        The folder to write; its parent must exist.
+    overwrite
+        Whether an existing folder is replaced.
+
+    Raises
+    ------
+    InputError
+        If `folder` exists and `overwrite` is false, or it cannot be written.
+    """
+    from safetensors.numpy import save_file
+
+    states = {part: getattr(reference, part).state() for part in _PARTS}
+    joined = State.join({}, states)
+    vocabulary = reference.vocabulary
+    with atomic_path(folder, overwrite=overwrite) as temporary:
+        temporary.mkdir()
+        arrays = {**joined.arrays, **_cell_arrays(reference)}
+        save_file(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+            temporary / _ARRAYS,
+        )
+        genes = {"name": vocabulary.names, "id": vocabulary.ids or ("",) * len(vocabulary)}
+        pd.DataFrame(genes, dtype="str").to_parquet(temporary / _GENES)
+        labels = np.array(reference.labels, dtype=object)[reference.codes]
+        cells = pd.DataFrame({"name": reference.cell_names, "label": labels}, dtype="str")
+        cells.to_parquet(temporary / _CELLS)
+        record = {
+            "format": FORMAT,
+            "schema": SCHEMA,
+            "labels": list(reference.labels),
+            "counts": reference.counts,
+            "n_seen": reference.n_seen,
+            "kind": reference.cells.kind,
+            "has_ids": vocabulary.ids is not None,
+            "recipe": reference.recipe.to_dict(),
+            "parts": joined.config,
+            "thresholds": _thresholds_record(reference.thresholds),
+            "temperature": reference.temperature,
+            "provenance": reference.provenance,
+            "versions": {name: version(name) for name in ("celloquy", "numpy", "scikit-learn")},
+            "files": {name: sha256_of(temporary / name) for name in (_ARRAYS, _GENES, _CELLS)},
+        }
+        record["sha256"] = _digest(record)
+        text = json.dumps(record, indent=1, ensure_ascii=False)
+        (temporary / RECORD).write_text(text, encoding="utf-8")
+
+
+def load_reference(folder: str | os.PathLike[str]) -> Reference:
+    """Read a reference that :func:`save_reference` wrote; every file's hash is checked.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder is no reference, was written by a newer version, or a file is
+        missing, damaged or does not fit the others.
+    """
+    from safetensors.numpy import load_file
+
+    folder = Path(folder)
+    record = _read_record(folder)
+    _check_files(folder, record)
+    try:
+        return _assemble(
+            record,
+            load_file(folder / _ARRAYS),
+            pd.read_parquet(folder / _GENES),
+            pd.read_parquet(folder / _CELLS),
+        )
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        msg = f"The reference '{folder.name}' is damaged: its parts do not fit together ({error})."
+        raise CheckpointError(msg, hint=_AGAIN) from error
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    path = folder / RECORD
+    if not path.is_file():
+        msg = f"'{folder.name}' is no saved reference: it has no {RECORD}."
+        raise CheckpointError(msg, hint="fit one and save it: `--save-reference FOLDER`.")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        msg = f"The reference '{folder.name}' is damaged: '{RECORD}' cannot be read."
+        raise CheckpointError(msg, hint=_AGAIN) from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        msg = f"'{folder.name}' is no saved reference: its {RECORD} is of another format."
+        raise CheckpointError(msg)
+    schema = record.get("schema")
+    if not isinstance(schema, int) or schema > SCHEMA:
+        msg = f"'{folder.name}' was written in schema {schema}; this version reads up to {SCHEMA}."
+        raise CheckpointError(msg, hint="upgrade celloquy: pip install --upgrade celloquy")
+    expected = record.pop("sha256", None)
+    if expected != _digest(record):
+        msg = f"The reference '{folder.name}' is damaged: '{RECORD}' was changed after saving."
+        raise CheckpointError(msg, hint=_AGAIN)
+    return record
+
+
+def _check_files(folder: Path, record: dict[str, Any]) -> None:
+    for name in (_ARRAYS, _GENES, _CELLS):
+        if not (folder / name).is_file():
+            msg = f"The reference '{folder.name}' is damaged: '{name}' is missing."
+            raise CheckpointError(msg, hint=_AGAIN)
+        if sha256_of(folder / name) != record["files"].get(name):
+            msg = f"The reference '{folder.name}' is damaged: '{name}' is not the one saved."
+            raise CheckpointError(msg, hint=_AGAIN)
+
+
+def _digest(record: dict[str, Any]) -> str:
+    text = json.dumps(record, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _thresholds_record(thresholds: Thresholds) -> dict[str, float | None]:
+    furthest = thresholds.max_distance
+    return {
+        "min_score": thresholds.min_score,
+        "max_distance": furthest if np.isfinite(furthest) else None,
+    }
+
+
+def _cell_arrays(reference: Reference) -> dict[str, NDArray[Any]]:
+    """Give the cells' arrays, their values in the smallest type that holds them exactly."""
+    matrix = reference.cells.expression
+    arrays: dict[str, NDArray[Any]] = {
+        "index.vectors": reference.index.reference,
+        "cells.codes": reference.codes,
+        "cells.values": _narrow(matrix.data),
+        "cells.columns": matrix.indices.astype(np.int32),
+        "cells.ends": matrix.indptr.astype(np.int64),
+    }
+    if reference.cells.text is not None:
+        arrays["cells.text"] = reference.cells.text
+    return arrays
+
+
+def _narrow(values: NDArray[Any]) -> NDArray[Any]:
+    for dtype in (np.uint8, np.uint16, np.float32):
+        if bool((values >= 0).all()) and bool((values <= 65_535).all() or dtype == np.float32):
+            with np.errstate(invalid="ignore"):
+                narrow = values.astype(dtype)
+            if np.array_equal(narrow, values):
+                return narrow
+    return values
+
+
+def _assemble(
+    record: dict[str, Any],
+    arrays: dict[str, NDArray[Any]],
+    genes: pd.DataFrame,
+    cells: pd.DataFrame,
+) -> Reference:
+    ids = tuple(map(str, genes["id"])) if record["has_ids"] else None
+    vocabulary = Vocabulary(tuple(map(str, genes["name"])), ids)
+    values = arrays["cells.values"]
+    values = values if values.dtype == np.float64 else values.astype(np.float32)
+    expression = sp.csr_matrix(
+        (values, arrays["cells.columns"], arrays["cells.ends"]),
+        shape=(len(cells), len(vocabulary)),
+    )
+    expression.check_format(full_check=True)
+    block = CellBlock(expression, record["kind"], vocabulary, text=arrays.get("cells.text"))
+    whole = State(record["parts"], arrays)
+    labels = tuple(record["labels"])
+    codes = arrays["cells.codes"]
+    if codes.shape != (len(cells),) or not ((codes >= 0) & (codes < len(labels))).all():
+        msg = "codes of other labels"
+        raise ValueError(msg)
+    furthest = record["thresholds"]["max_distance"]
+    return Reference(
+        labels=labels,
+        recipe=Recipe(**record["recipe"]),
+        cells=block,
+        codes=codes,
+        cell_names=tuple(map(str, cells["name"])),
+        n_seen=record["n_seen"],
+        representation=representation_from_state(whole.part("representation")),
+        head=head_from_state(whole.part("head")),
+        space=representation_from_state(whole.part("space")),
+        index=NeighbourIndex(arrays["index.vectors"]),
+        thresholds=Thresholds(
+            record["thresholds"]["min_score"], np.inf if furthest is None else furthest
+        ),
+        temperature=record["temperature"],
+        provenance=record["provenance"],
+    )
