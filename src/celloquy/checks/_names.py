@@ -1,0 +1,272 @@
+"""What is wrong with the names of genes and of cells."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from celloquy.checks._report import Problem, Severity
+from celloquy.knowledge import (
+    case_collisions,
+    clean_names,
+    guess_organism,
+    ids_column,
+    is_excel_date,
+    is_mitochondrial,
+    is_ribosomal,
+    looks_like_ensembl,
+    strip_version,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pandas as pd
+
+__all__ = ["cell_name_problems", "gene_name_problems", "is_transposed"]
+
+_BARCODE = re.compile(r"[ACGTN]{10,}", re.IGNORECASE)
+_FEATURE_TYPES = ("feature_types", "feature_type")
+MOST_NAMES = 2_000
+"""Names whose form is looked at where any number of them would tell the same."""
+LEAST_LANDMARKS = 3
+"""So many ribosomal or mitochondrial genes among the cells' names tell a transposed matrix."""
+
+
+def is_transposed(obs_names: pd.Index, var_names: pd.Index) -> str | None:
+    """Tell a matrix of genes by cells from its names; give what says so, or None.
+
+    One name proves nothing (K562 is a cell line and would do as a symbol), so it takes cell
+    barcodes or, on the other side, Ensembl ids or well-known genes, and none where they belong.
+    """
+    cells, genes = _spread(obs_names), _spread(var_names)
+    if _share(genes, _is_barcode) >= 0.5 > _share(cells, _is_barcode):
+        return f"gene names look like barcodes of cells, such as {genes[0]!r}"
+    if _share(cells, looks_like_ensembl) >= 0.5 > _share(genes, looks_like_ensembl):
+        return f"cell names look like Ensembl gene ids, such as {cells[0]!r}"
+    landmarks = [name for name in obs_names if _is_landmark(name)]
+    if len(landmarks) >= LEAST_LANDMARKS and not any(map(_is_landmark, var_names)):
+        return f"cell names look like genes, such as {landmarks[0]!r}"
+    return None
+
+
+def transposed_problem(found: str) -> Problem:
+    """Say that the matrix lies on its side."""
+    return Problem(
+        code="transposed",
+        severity="refuse",
+        message=f"The matrix is transposed, genes by cells: {found}.",
+        mend="`adata = adata.T.copy()`",
+    )
+
+
+def gene_name_problems(var: pd.DataFrame) -> list[Problem]:
+    """Find what is wrong with gene names.
+
+    Parameters
+    ----------
+    var
+        Genes, indexed by name; other columns may hold ids and the kind of feature.
+    """
+    names = clean_names(var.index)
+    return [
+        *_repeated(names, var),
+        *_unreadable(names),
+        *_colliding(names),
+        *_identifiers(names),
+        *_features(names, var),
+        *_organism(names),
+    ]
+
+
+def cell_name_problems(obs_names: pd.Index) -> list[Problem]:
+    """Find repeated and blank names of cells."""
+    repeated = obs_names[obs_names.duplicated()]
+    problems = []
+    if len(repeated):
+        message = (
+            f"{len(repeated):,} of {len(obs_names):,} cells bear the name of another cell, so "
+            "results cannot be joined back by name."
+        )
+        mend = "`adata.obs_names_make_unique()`"
+        examples = tuple(map(str, repeated[:3]))
+        problems.append(
+            Problem("repeated-cell-names", "warn", message, mend, len(repeated), examples)
+        )
+    n_blank = sum(1 for name in obs_names if not str(name).strip())
+    if n_blank:
+        message = f"{n_blank:,} cells have no name."
+        mend = "`adata.obs_names = [f'cell_{i}' for i in range(adata.n_obs)]`"
+        problems.append(Problem("blank-cell-names", "warn", message, mend, n_blank))
+    return problems
+
+
+def _spread(names: pd.Index) -> list[str]:
+    """Take some of many names, evenly spread."""
+    chosen = np.unique(np.linspace(0, len(names) - 1, min(len(names), MOST_NAMES)).astype(int))
+    return [str(names[place]) for place in chosen]
+
+
+def _share(names: Sequence[str], test: Callable[[str], bool]) -> float:
+    return sum(map(test, names)) / len(names) if names else 0.0
+
+
+def _is_barcode(name: str) -> bool:
+    return _BARCODE.search(name) is not None
+
+
+def _is_landmark(name: object) -> bool:
+    return bool(is_ribosomal([name])[0] or is_mitochondrial([name])[0])
+
+
+def _repeated(names: list[str], var: pd.DataFrame) -> list[Problem]:
+    counted = Counter(name for name in names if name)
+    repeated = [name for name, n in counted.items() if n > 1]
+    if not repeated:
+        return _repeated_once_unversioned(names)
+    n_genes = sum(counted[name] for name in repeated)
+    message = f"{len(repeated):,} gene names repeat, borne by {n_genes:,} of {len(names):,} genes"
+    column = ids_column(var)
+    if column is not None:
+        of_repeated = np.isin(names, repeated)
+        n_ids = var[column].astype(str)[of_repeated].nunique()
+        message += f" with {n_ids:,} different Ensembl ids in `var[{column!r}]`"
+    return [
+        Problem(
+            code="repeated-gene-names",
+            severity="refuse",
+            message=message + ".",
+            mend='`collisions="sum"` adds them up, or `adata.var_names_make_unique()` keeps them '
+            "apart",
+            count=n_genes,
+            examples=tuple(repeated[:3]),
+        )
+    ]
+
+
+def _repeated_once_unversioned(names: list[str]) -> list[Problem]:
+    ids = Counter(strip_version(name) for name in names if looks_like_ensembl(name))
+    repeated = [name for name, n in ids.items() if n > 1]
+    if not repeated:
+        return []
+    return [
+        Problem(
+            code="repeated-ensembl-ids",
+            severity="warn",
+            message=f"{len(repeated):,} Ensembl ids are the same gene but for their version or "
+            "the mark of the Y copy.",
+            mend='`collisions="sum"`',
+            count=len(repeated),
+            examples=tuple(repeated[:3]),
+        )
+    ]
+
+
+def _unreadable(names: list[str]) -> list[Problem]:
+    problems = []
+    n_blank = sum(not name for name in names)
+    if n_blank:
+        message = f"{n_blank:,} of {len(names):,} genes have no name, so no sentence can name them."
+        mend = "`adata = adata[:, adata.var_names.str.strip() != ''].copy()`"
+        severity: Severity = "refuse" if n_blank == len(names) else "warn"
+        problems.append(Problem("blank-gene-names", severity, message, mend, n_blank))
+    spaced = [name for name in names if any(letter.isspace() for letter in name)]
+    if spaced:
+        message = (
+            f"{len(spaced):,} gene names hold spaces, which separate the names of a sentence, so "
+            "they would be read back as several genes."
+        )
+        mend = "`adata.var_names = adata.var_names.str.replace(' ', '_')`"
+        problems.append(
+            Problem("spaces-in-gene-names", "warn", message, mend, len(spaced), tuple(spaced[:3]))
+        )
+    dates = [name for name in names if is_excel_date(name)]
+    if dates:
+        message = f"{len(dates):,} gene names are dates: a spreadsheet changed them."
+        mend = '`cq.knowledge.map_genes(names, to="symbol")` restores them with the HGNC table'
+        problems.append(
+            Problem("spreadsheet-dates", "warn", message, mend, len(dates), tuple(dates[:3]))
+        )
+    numbers = [name for name in names if re.fullmatch(r"\d+(\.\d+)?", name)]
+    if len(numbers) > 0.5 * len(names):
+        message = f"{len(numbers):,} of {len(names):,} gene names are bare numbers."
+        mend = "put the gene names of the study into `adata.var_names`"
+        problems.append(
+            Problem("numbered-genes", "warn", message, mend, len(numbers), tuple(numbers[:3]))
+        )
+    return problems
+
+
+def _colliding(names: list[str]) -> list[Problem]:
+    collisions = case_collisions(name for name in names if name)
+    if not collisions:
+        return []
+    message = (
+        f"{len(collisions):,} pairs of gene names differ only in capitals. They are kept apart "
+        "here; tools that write all names in capitals mix them up."
+    )
+    examples = tuple(" / ".join(group) for group in list(collisions.values())[:3])
+    return [Problem("case-colliding-gene-names", "note", message, None, len(collisions), examples)]
+
+
+def _identifiers(names: list[str]) -> list[Problem]:
+    ids = [name for name in names if looks_like_ensembl(name)]
+    if not ids:
+        return []
+    share = len(ids) / sum(1 for name in names if name)
+    mend = '`to="symbol"` names genes by symbol'
+    problems = []
+    if share > 0.9:
+        message = f"{len(ids):,} of {len(names):,} gene names are Ensembl ids."
+        problems.append(Problem("ensembl-ids", "note", message, mend, len(ids), tuple(ids[:3])))
+    else:
+        message = f"{len(ids):,} of {len(names):,} gene names are Ensembl ids, the others are not."
+        severity: Severity = "warn" if share > 0.1 else "note"
+        problems.append(Problem("mixed-ids", severity, message, mend, len(ids), tuple(ids[:3])))
+    versioned = [name for name in ids if strip_version(name) != name]
+    if versioned:
+        message = f"{len(versioned):,} Ensembl ids carry a version, which tables do not list."
+        mend = 'it is left out where ids are mapped; `to="ensembl"` or `to="symbol"`'
+        problems.append(
+            Problem("versioned-ids", "note", message, mend, len(versioned), tuple(versioned[:3]))
+        )
+    return problems
+
+
+def _features(names: list[str], var: pd.DataFrame) -> list[Problem]:
+    problems = []
+    for column in _FEATURE_TYPES:
+        if column not in var.columns:
+            continue
+        types = var[column].astype(str)
+        others = types[~types.isin(["Gene Expression", "gene", "Gene"])]
+        if 0 < len(others) < len(types):
+            kinds = ", ".join(sorted(set(others))[:4])
+            message = f"{len(others):,} of {len(types):,} columns are no genes but: {kinds}."
+            mend = f"`adata = adata[:, adata.var[{column!r}] == 'Gene Expression'].copy()`"
+            problems.append(Problem("other-features", "warn", message, mend, len(others)))
+        break
+    spikes = [name for name in names if re.fullmatch(r"ERCC-\d{5}", name)]
+    if spikes:
+        message = f"{len(spikes):,} columns are ERCC spike-ins, which no cell made."
+        mend = "`adata = adata[:, ~adata.var_names.str.startswith('ERCC-')].copy()`"
+        problems.append(Problem("spike-ins", "warn", message, mend, len(spikes), tuple(spikes[:3])))
+    return problems
+
+
+def _organism(names: list[str]) -> list[Problem]:
+    organism = guess_organism(names)
+    if organism == "mixed":
+        message = "Gene names of more than one organism are mixed."
+        mend = (
+            "keep the genes of one organism, or map the other's to it with `cq.knowledge.to_human`"
+        )
+        return [Problem("mixed-organisms", "warn", message, mend)]
+    if organism is None and any(names):
+        examples = tuple(names[:3])
+        message = "Gene names do not tell the organism; they have the form of no known one's."
+        return [Problem("unknown-organism", "note", message, None, None, examples)]
+    return []
