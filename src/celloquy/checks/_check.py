@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from celloquy.checks._columns import column_problems, suggest_columns
+from celloquy.checks._columns import column_problems, suggest_columns, telling_columns
 from celloquy.checks._names import (
     cell_name_problems,
     gene_name_problems,
@@ -15,6 +15,7 @@ from celloquy.checks._report import HEADINGS, CheckReport, Problem, Slot
 from celloquy.checks._slots import USABLE, read_other_slots, sampled_kind, way_out
 from celloquy.checks._symbols import overlap_problems, symbol_problems
 from celloquy.checks._values import tally_chunks, value_facts, value_problems
+from celloquy.errors import InputError
 from celloquy.io import open_stream
 from celloquy.knowledge import guess_organism
 
@@ -72,7 +73,7 @@ def check(
     Raises
     ------
     InputError
-        If the source cannot be opened, or has no such slot.
+        If the source cannot be opened, has no such slot, or `n_sampled` is below 1.
 
     Examples
     --------
@@ -83,6 +84,9 @@ def check(
     >>> report.ok, report.kind.kind, report.organism
     (True, 'counts', 'human')
     """
+    if n_sampled < 1:
+        msg = f"`n_sampled` must be at least 1, got {n_sampled}."
+        raise InputError(msg, hint="leave it out to look at 2,000 cells.")
     with open_stream(source, layer=layer, use_raw=use_raw) as stream:
         obs_names = stream.obs().index
         problems = _size_problems(stream)
@@ -103,7 +107,7 @@ def check(
         if reference is not None:
             overlap, facts["reference_overlap"] = overlap_problems(stream.var.index, reference)
             problems += overlap
-        obs = stream.obs(stream.obs_columns)
+        obs = stream.obs(telling_columns(stream.obs_columns))
         suggestions = suggest_columns(obs)
         problems += column_problems(obs, suggestions)
         return CheckReport(

@@ -10,9 +10,11 @@ import pandas as pd
 from celloquy.checks._report import Problem, Suggestion
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     Role = Literal["label", "cluster", "donor", "batch", "condition"]
 
-__all__ = ["column_problems", "suggest_columns"]
+__all__ = ["column_problems", "suggest_columns", "telling_columns"]
 
 FEW_CELLS = 20
 """Labels with fewer cells can hardly be learned or judged."""
@@ -31,6 +33,11 @@ _NAMES: tuple[tuple[Role, str], ...] = (
 )  # fmt: skip
 
 
+def telling_columns(columns: Iterable[str]) -> list[str]:
+    """Choose the columns whose name says that they may hold groups of cells."""
+    return [column for column in columns if _role_of(column) is not None]
+
+
 def suggest_columns(obs: pd.DataFrame) -> tuple[Suggestion, ...]:
     """Find columns by name and by how many different values they hold.
 
@@ -44,9 +51,10 @@ def suggest_columns(obs: pd.DataFrame) -> tuple[Suggestion, ...]:
     found = []
     for column in obs.columns:
         role = _role_of(str(column))
-        if role is None or not _is_grouping(obs[column]):
+        values = _hashable(obs[column])
+        if role is None or not _is_grouping(values):
             continue
-        n_values = int(obs[column].nunique())
+        n_values = int(values.nunique())
         option = f"label_key={str(column)!r}" if role == "label" else None
         found.append(Suggestion(str(column), role, n_values, option))
     order = [role for role, _ in _NAMES]
@@ -58,7 +66,7 @@ def column_problems(obs: pd.DataFrame, suggestions: tuple[Suggestion, ...]) -> l
     problems = []
     for suggestion in suggestions:
         if suggestion.role == "label":
-            problems += _label_problems(obs[suggestion.column], suggestion.column)
+            problems += _label_problems(_hashable(obs[suggestion.column]), suggestion.column)
     return problems
 
 
@@ -71,6 +79,13 @@ def _role_of(column: str) -> Role | None:
         if re.search(pattern, column, re.IGNORECASE):
             return role
     return None
+
+
+def _hashable(values: pd.Series) -> pd.Series:
+    """Give a column of any objects as text, so that lists and arrays in it can be compared."""
+    if values.dtype != object:
+        return values
+    return values.where(values.isna(), values.astype(str))
 
 
 def _is_grouping(values: pd.Series) -> bool:

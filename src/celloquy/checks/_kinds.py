@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import scipy.sparse as sp
 
-from celloquy.checks._scales import Fit, measure_fits
+from celloquy.checks._scales import MOST_MOLECULES, Fit, measure_fits
 
 if TYPE_CHECKING:
     from typing import Any
@@ -80,7 +80,8 @@ def slot_kind(sample: Any) -> SlotKind:  # noqa: ANN401 - any scipy sparse class
     evidence='undone (expm1), every cell adds up to 10,000 and the values of a cell are whole
     multiples of one number')
     """
-    values, offsets = _finite_values(sp.csr_matrix(sample))
+    dense = None if sp.issparse(sample) else np.asarray(sample, dtype=np.float64)
+    values, offsets = _finite_values(sp.csr_matrix(sample if dense is None else dense))
     if len(values) == 0:
         return SlotKind("unknown", 0.0, "every value is zero, or no value is a number")
     if values.min() < 0:
@@ -120,6 +121,8 @@ def _kind_of_negatives(values: Floats) -> SlotKind:
 
 def _kind_of_whole_numbers(values: Floats, offsets: NDArray[np.int64]) -> SlotKind:
     """Tell counts from values per million that somebody rounded."""
+    if values.max() > MOST_MOLECULES:
+        return SlotKind("unknown", 0.5, f"whole numbers up to {values.max():.4g}: too large")
     smallest = np.minimum.reduceat(values, offsets[:-1])
     sums = np.add.reduceat(values, offsets[:-1])
     if len(sums) > 2 and np.median(smallest) >= 2 and sums.std() < SAME_TOTAL * sums.mean():
@@ -198,7 +201,8 @@ def _kind_by_shape(
     values: Floats, fits: tuple[Fit, ...], *, whole_share: float, n_vars: int
 ) -> SlotKind:
     """Judge what keeps neither mark: estimated counts, or genes left out after normalising."""
-    if whole_share >= 0.3 or (whole_share >= 0.1 and values.max() > 10):
+    some_whole = whole_share >= 0.3 or (whole_share >= 0.1 and values.max() > 10)
+    if some_whole and values.max() <= MOST_MOLECULES:
         seen = f"{whole_share:.0%} of the values are whole numbers, the rest are not"
         return SlotKind("counts", 0.6, f"{seen}: corrected or estimated counts")
     nearly = _clear_best([(fit.spread, fit) for fit in fits], below=0.1, floor=1e-6)

@@ -32,6 +32,8 @@ _BARCODE = re.compile(r"[ACGTN]{10,}", re.IGNORECASE)
 _FEATURE_TYPES = ("feature_types", "feature_type")
 MOST_NAMES = 2_000
 """Names whose form is looked at where any number of them would tell the same."""
+MOST_GENES = 100_000
+"""No organism has more genes, so more names are those of cells."""
 LEAST_LANDMARKS = 3
 """So many ribosomal or mitochondrial genes among the cells' names tell a transposed matrix."""
 
@@ -47,8 +49,8 @@ def is_transposed(obs_names: pd.Index, var_names: pd.Index) -> str | None:
         return f"gene names look like barcodes of cells, such as {genes[0]!r}"
     if _share(cells, looks_like_ensembl) >= 0.5 > _share(genes, looks_like_ensembl):
         return f"cell names look like Ensembl gene ids, such as {cells[0]!r}"
-    landmarks = [name for name in obs_names if _is_landmark(name)]
-    if len(landmarks) >= LEAST_LANDMARKS and not any(map(_is_landmark, var_names)):
+    landmarks = _landmarks(obs_names) if len(obs_names) <= MOST_GENES else []
+    if len(landmarks) >= LEAST_LANDMARKS and not _landmarks(var_names):
         return f"cell names look like genes, such as {landmarks[0]!r}"
     return None
 
@@ -118,8 +120,9 @@ def _is_barcode(name: str) -> bool:
     return _BARCODE.search(name) is not None
 
 
-def _is_landmark(name: object) -> bool:
-    return bool(is_ribosomal([name])[0] or is_mitochondrial([name])[0])
+def _landmarks(names: pd.Index) -> list[str]:
+    """Give the names that only a well-known gene bears."""
+    return [str(name) for name in names[is_ribosomal(names) | is_mitochondrial(names)]]
 
 
 def _repeated(names: list[str], var: pd.DataFrame) -> list[Problem]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["SCALES", "Fit", "measure_fits"]
+__all__ = ["MOST_MOLECULES", "SCALES", "Fit", "measure_fits"]
 
 MOST_CELLS = 300
 """Cells whose values are compared with multiples; more would not change the mean."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FEW_GENES = 200
 """Cells with fewer genes are seldom whole cells; the usual lower limit of filters."""
+MANY_GENES = 100
+"""No cell expresses each of so many genes."""
 WHOLE_TRANSCRIPTOME = 5_000
 """From so many genes on, a source is taken for a whole transcriptome and not for a panel."""
 HIGH_MITOCHONDRIAL = 0.2
@@ -89,7 +91,7 @@ def tally_chunks(chunks: Iterable[RowChunk], *, var: pd.DataFrame, kind: SlotKin
 def value_facts(tally: Tally) -> dict[str, float]:
     """Give the medians over cells."""
     genes, sums = _joined(tally.genes), _joined(tally.sums)
-    if not (genes > 0).any():
+    if not (genes > 0).any() or tally.kind.kind == "scaled":
         return {}
     facts = {"genes_per_cell": float(np.median(genes))}
     if tally.kind.kind == "counts":
@@ -178,6 +180,12 @@ def _empty(tally: Tally, var: pd.DataFrame, *, is_whole: bool) -> list[Problem]:
 def _poor_cells(tally: Tally) -> list[Problem]:
     genes = _joined(tally.genes)
     problems = []
+    if len(genes) and genes.min() == len(tally.is_mitochondrial) >= MANY_GENES:
+        message = (
+            "Every cell expresses every gene: the values were imputed or something was added to "
+            "them, so that genes without a molecule are named too."
+        )
+        problems.append(Problem("no-zeros", "warn", message, "choose the slot of counts"))
     n_poor = int(((genes > 0) & (genes < FEW_GENES)).sum())
     if n_poor and len(tally.is_mitochondrial) >= WHOLE_TRANSCRIPTOME:
         message = f"{n_poor:,} of {len(genes):,} cells express fewer than {FEW_GENES} genes."
@@ -197,8 +205,10 @@ def _poor_cells(tally: Tally) -> list[Problem]:
 
 
 def _mitochondrial_shares(tally: Tally) -> NDArray[np.float64] | None:
-    """Give each expressed cell's share; None without such genes, or on an unknown scale."""
-    if not tally.is_mitochondrial.any() or tally.kind.kind in {"scaled", "unknown"}:
+    """Give each expressed cell's share; None in a panel of genes or on an unknown scale."""
+    if not tally.is_mitochondrial.any() or len(tally.is_mitochondrial) < WHOLE_TRANSCRIPTOME:
+        return None
+    if tally.kind.kind in {"scaled", "unknown"}:
         return None
     sums = _joined(tally.sums)
     shares = _joined(tally.mitochondrial)[sums > 0] / sums[sums > 0]
