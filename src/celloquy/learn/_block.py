@@ -149,7 +149,7 @@ def log_normalise(expression: sp.csr_matrix, kind: str, *, target: float = TARGE
     linear = _LINEAR[kind](stored.astype(np.float64))
     rows = np.repeat(np.arange(expression.shape[0]), np.diff(expression.indptr))
     totals = np.bincount(rows, weights=linear, minlength=expression.shape[0])
-    scale = np.divide(target, totals, out=np.zeros_like(totals), where=totals > 0)
+    scale = np.divide(target, totals, out=np.zeros(len(totals)), where=totals > 0)
     values = np.log1p(linear * scale[rows]).astype(np.float32)
     return sp.csr_matrix(
         (values, expression.indices, expression.indptr), shape=expression.shape, copy=False

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 OVERSAMPLING = 10
+EXACT_UP_TO = 100
+"""Rows or columns up to which all singular vectors are found, and so exactly."""
 N_PASSES = 7
 """Passes over the matrix; scikit-learn takes as many where few components are asked for."""
 
@@ -47,7 +49,8 @@ def right_singular_vectors(
     Orthonormal rows by falling singular value; shape ``(n_components, d)``.
     """
     n_components = min(n_components, *matrix.shape)
-    width = min(n_components + OVERSAMPLING, *matrix.shape)
+    smallest = min(matrix.shape)
+    width = smallest if smallest <= EXACT_UP_TO else min(n_components + OVERSAMPLING, smallest)
     start = rng_for(seed, "svd").standard_normal((matrix.shape[1], width))
     seen = _times(matrix, start, centre)
     for _ in range(N_PASSES):
