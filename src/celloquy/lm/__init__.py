@@ -1,0 +1,22 @@
+"""Who answers: language models behind small protocols; knows prompts, not cells."""
+
+from __future__ import annotations
+
+from celloquy.lm._embed import embed_texts
+from celloquy.lm._load import BACKENDS, load_lm
+from celloquy.lm._protocol import Capability, LanguageModel, Pooling, PromptPlan, TooLong
+from celloquy.lm._sentence import SentenceEncoder
+from celloquy.lm._store import VectorStore
+
+__all__ = [
+    "BACKENDS",
+    "Capability",
+    "LanguageModel",
+    "Pooling",
+    "PromptPlan",
+    "SentenceEncoder",
+    "TooLong",
+    "VectorStore",
+    "embed_texts",
+    "load_lm",
+]
