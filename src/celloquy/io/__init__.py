@@ -5,5 +5,6 @@ from __future__ import annotations
 from celloquy.io._chunks import CHUNK_SIZE, CellStream, RowChunk
 from celloquy.io._open import open_stream
 from celloquy.io._read import read
+from celloquy.io._write import write_h5ad
 
-__all__ = ["CHUNK_SIZE", "CellStream", "RowChunk", "open_stream", "read"]
+__all__ = ["CHUNK_SIZE", "CellStream", "RowChunk", "open_stream", "read", "write_h5ad"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import h5py
 import numpy as np
@@ -11,8 +11,10 @@ import pandas as pd
 
 from celloquy._runtime import closest
 from celloquy.errors import InputError
-from celloquy.io._arrays import FlatArray, Hdf5Array, SlicedArray
+from celloquy.io._arrays import FlatArray, SlicedArray
+from celloquy.io._by_gene import rows_of_columns
 from celloquy.io._frames import Frame
+from celloquy.io._hdf5 import hdf5_array
 from celloquy.io._rows import CsrRows, DenseRows, RowReader
 from celloquy.io._stream import MatrixStream, Tables
 
@@ -29,11 +31,11 @@ class FileTables(Tables):
 
     def __init__(self, root: Node, *, var: Node, source: str) -> None:
         self._root, self._source = root, source
-        uns = root["uns"] if "uns" in root else None
+        uns = root.get("uns")
         self._obs = Frame(_part(root, "obs", source), uns=uns, where=f"`obs` of '{source}'")
         self._var = Frame(var, uns=uns, where=f"`var` of '{source}'")
         self.obs_columns = self._obs.columns
-        obsm = root["obsm"] if "obsm" in root else {}
+        obsm = root.get("obsm", {})
         self._obsm = {key: obsm[key] for key in obsm} if hasattr(obsm, "keys") else {}
         self.obsm_keys = tuple(
             key for key, node in self._obsm.items() if getattr(node, "ndim", 0) == 2
@@ -68,6 +70,7 @@ def stream_group(
     root: Node,
     *,
     source: str,
+    format: str,
     layer: str | None,
     use_raw: bool,
     identity: dict[str, Any],
@@ -78,7 +81,7 @@ def stream_group(
     tables = FileTables(root, var=var, source=source)
     rows = matrix_rows(node, where=f"{slot} of '{source}'")
     return MatrixStream(
-        rows, tables, source=source, slot=slot, identity=identity, on_close=on_close
+        rows, tables, source=source, format=format, slot=slot, identity=identity, on_close=on_close
     )
 
 
@@ -97,14 +100,20 @@ def _slot(
     layer: str | None,
     use_raw: bool,
 ) -> tuple[Node, Node, str]:
-    """Find the matrix, the genes and the name of the slot that was asked for."""
+    """Find the matrix, the genes and the name of the slot that was asked for.
+
+    Raises
+    ------
+    InputError
+        If there is no such slot.
+    """
     if use_raw:
         return _raw_slot(root, source)
     var = _part(root, "var", source)
     layers = list(root["layers"]) if "layers" in root else []
     if layer is not None:
         if layer not in layers:
-            raise unknown_layer(layer, layers, source)
+            refuse_layer(layer, layers, source)
         return root["layers"][layer], var, f"layers[{layer!r}]"
     if "X" not in root or _is_empty(root["X"]):
         msg = f"'{source}' has no X."
@@ -119,20 +128,32 @@ def _raw_slot(root: Node, source: str) -> tuple[Node, Node, str]:
         return _part(root["raw"], "X", source), _part(root["raw"], "var", source), "raw.X"
     if "raw.X" in root:  # anndata before 0.7
         return root["raw.X"], _part(root, "raw.var", source), "raw.X"
-    raise missing_raw(source)
+    return refuse_raw(source)
 
 
-def missing_raw(source: str) -> InputError:
-    """Say that there is no `raw`."""
+def refuse_raw(source: str) -> NoReturn:
+    """Say that there is no `raw`.
+
+    Raises
+    ------
+    InputError
+        Always.
+    """
     msg = f"'{source}' has no `raw`."
-    return InputError(msg, hint="leave `use_raw` (`--raw`) out to read X, or name a layer.")
+    raise InputError(msg, hint="leave `use_raw` (`--raw`) out to read X, or name a layer.")
 
 
-def unknown_layer(layer: str, layers: list[str], source: str) -> InputError:
-    """Say that there is no such layer, and which there are."""
+def refuse_layer(layer: str, layers: list[str], source: str) -> NoReturn:
+    """Say that there is no such layer, and which there are.
+
+    Raises
+    ------
+    InputError
+        Always.
+    """
     msg = f"'{source}' has no layer {layer!r}{closest(layer, layers)}."
     known = f"its layers are: {', '.join(layers)}." if layers else "it has no layers; read X."
-    return InputError(msg, hint=known)
+    raise InputError(msg, hint=known)
 
 
 def _is_empty(node: Node) -> bool:
@@ -157,20 +178,27 @@ def matrix_rows(node: Node, *, where: str) -> RowReader:
         msg = f"{where} is no matrix: it lacks {', '.join(missing)}."
         raise InputError(msg, hint="choose another slot, for example `layer='counts'`.")
     shape, by_row = _sparse_shape(node, where)
-    arrays = [flat(node[name]) for name in ("indptr", "indices", "data")]
+    arrays = [flat(node[name], where=where) for name in ("indptr", "indices", "data")]
     if by_row:
         return CsrRows(*arrays, shape=shape, where=where)
-    msg = f"{where} is stored by gene."
-    raise InputError(msg)
+    return rows_of_columns(*arrays, shape=shape, where=where)
 
 
-def flat(array: Node) -> FlatArray:
+def flat(array: Node, *, where: str) -> FlatArray:
     """Choose the fastest reader of a stored one-dimensional array."""
-    return Hdf5Array(array) if isinstance(array, h5py.Dataset) else SlicedArray(array)
+    if isinstance(array, h5py.Dataset):
+        return hdf5_array(array, where=where)
+    return SlicedArray(array)
 
 
 def _sparse_shape(node: Node, where: str) -> tuple[tuple[int, int], bool]:
-    """Read shape and orientation from the attributes that anndata of any age writes."""
+    """Read shape and orientation from the attributes that anndata of any age writes.
+
+    Raises
+    ------
+    InputError
+        If there is no shape.
+    """
     attrs = node.attrs
     shape = attrs.get("shape", attrs.get("h5sparse_shape"))
     form = str(attrs.get("encoding-type", attrs.get("h5sparse_format", "")))

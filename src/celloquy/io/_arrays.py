@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+
+from celloquy.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from celloquy.io._types import Node
 
-    Buffer = Callable[[], NDArray[Any]] | None
+    Buffer: TypeAlias = Callable[[], NDArray[Any]] | None
     """Makes the array to read into, once it is known that one is needed."""
 
 
@@ -43,20 +45,27 @@ class MemoryArray(FlatArray):
         self.dtype, self.size = values.dtype, len(values)
 
     def read(self, start: int, stop: int, buffer: Buffer) -> NDArray[Any]:
+        del buffer  # a slice needs none
         return self._values[start:stop]
 
 
 class Hdf5Array(FlatArray):
     """Numbers of an HDF5 dataset, read by the HDF5 library."""
 
-    def __init__(self, dataset: Node) -> None:
-        self._dataset = dataset
+    def __init__(self, dataset: Node, *, where: str) -> None:
+        self._dataset, self._where = dataset, where
         self.dtype, self.size = dataset.dtype, len(dataset)
 
     def read(self, start: int, stop: int, buffer: Buffer) -> NDArray[Any]:
         out = np.empty(stop - start, self.dtype) if buffer is None else buffer()
         if stop > start:
-            self._dataset.read_direct(out, np.s_[start:stop])
+            try:
+                self._dataset.read_direct(out, np.s_[start:stop])
+            except OSError as error:
+                msg = f"{self._where} is damaged: values {start:,} to {stop:,} cannot be read."
+                raise InputError(
+                    msg, hint="copy the file again from where it came from."
+                ) from error
         return out
 
 
@@ -68,4 +77,5 @@ class SlicedArray(FlatArray):
         self.dtype, self.size = array.dtype, array.shape[0]
 
     def read(self, start: int, stop: int, buffer: Buffer) -> NDArray[Any]:
+        del buffer  # the library makes its own array
         return np.asarray(self._array[start:stop])

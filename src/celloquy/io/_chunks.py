@@ -67,6 +67,8 @@ class CellStream(ABC):
     """The source's name for messages and records: a file name without its folder."""
     slot: str
     """Where the values come from: ``"X"``, ``"layers['counts']"`` or ``"raw.X"``."""
+    format: str
+    """Kind of the source: memory, h5ad, zarr, 10x h5, 10x mtx, loom or table."""
     n_obs: int
     """Number of cells."""
     obs_columns: tuple[str, ...]

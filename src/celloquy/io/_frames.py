@@ -9,7 +9,7 @@ length, and booleans may be an enumeration.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -59,7 +59,8 @@ class Frame:
         if self._index_name is None:
             return None
         values = self._read(self._index_name)
-        return pd.Index(np.asarray(values).astype(str).astype(object))
+        index: pd.Index = pd.Index(np.asarray(values).astype(str).astype(object))
+        return index
 
     def column(self, name: str) -> Column:
         """Read one column, one of `columns`.
@@ -94,7 +95,7 @@ class Frame:
             return _values(held[...], held)
         return None
 
-    def _coded(self, values: Any, name: str) -> Column:
+    def _coded(self, values: Column, name: str) -> Column:
         key = f"{name}_categories"
         if self._uns is None or key not in self._uns or values.dtype.kind not in "iu":
             return values
@@ -103,7 +104,13 @@ class Frame:
 
 
 def _grouped(node: Node, where: str) -> Column:
-    """Read a column that is a group: categories, or values with a mask."""
+    """Read a column that is a group: categories, or values with a mask.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
     parts = {
         name: _values(node[name][...], node[name]) for name in node if not _is_group(node[name])
     }
@@ -143,7 +150,7 @@ def _categorical(
     *,
     ordered: bool = False,
     where: str,
-) -> pd.Categorical:
+) -> Column:
     codes = np.asarray(codes)
     if codes.dtype.kind not in "iub" or (
         len(codes) and codes.astype(np.int64).max() >= len(categories)
@@ -151,10 +158,11 @@ def _categorical(
         msg = f"{where} is damaged: its codes name more than its {len(categories)} categories."
         raise InputError(msg, hint="write the file again from the program that made it.")
     codes = np.where(codes.astype(np.int64) < 0, -1, codes.astype(np.int64))
-    names = pd.Index(categories)
+    names: Column = pd.Index(categories)
     if names.is_unique and not names.hasnans:
         return pd.Categorical.from_codes(codes, names, ordered=ordered)
-    values = np.append(np.asarray(categories, object), None)[codes]
+    named: Column = np.append(np.asarray(categories, object), np.array([None]))
+    values = named[codes]
     return pd.Categorical(values, ordered=ordered)
 
 
@@ -169,6 +177,11 @@ def _values(raw: Column, node: Node = None) -> Column:
         return np.array([_text(value) for value in values.ravel()], object).reshape(values.shape)
     is_boolean = node is not None and "boolean" in str(node.attrs.get("rhdf5-NA.OK", "")).lower()
     return values.astype(bool) if is_boolean else values
+
+
+def values_of(node: Node) -> Column:
+    """Read a dataset as numbers, booleans or `str` objects."""
+    return _values(node[...], node)
 
 
 def _text(value: object) -> str:

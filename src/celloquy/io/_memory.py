@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from celloquy.errors import InputError
-from celloquy.io._anndata_file import matrix_rows, missing_raw, unknown_layer
+from celloquy.io._anndata_file import matrix_rows, refuse_layer, refuse_raw
 from celloquy.io._arrays import MemoryArray
 from celloquy.io._rows import (
     CsrRows,
@@ -18,6 +17,7 @@ from celloquy.io._rows import (
     Scratch,
     canonical,
     dense_block,
+    is_sparse,
     plain_dtype,
 )
 from celloquy.io._stream import MatrixStream, Tables
@@ -42,17 +42,19 @@ class MemoryTables(Tables):
         self.obsm_keys = tuple(map(str, adata.obsm.keys()))
 
     def obs_names(self) -> pd.Index:
-        return self._adata.obs_names
+        names: pd.Index = self._adata.obs_names
+        return names
 
     def var(self) -> pd.DataFrame:
-        return self._adata.raw.var if self._use_raw else self._adata.var
+        var: pd.DataFrame = self._adata.raw.var if self._use_raw else self._adata.var
+        return var
 
     def obs_column(self, name: str) -> Column:
         return self._adata.obs[name].array
 
     def obsm(self, key: str) -> NDArray[Any]:
-        found = self._adata.obsm[key]
-        return np.asarray(found.toarray() if sp.issparse(found) else found)
+        found: Matrix = self._adata.obsm[key]
+        return np.asarray(found.toarray() if is_sparse(found) else found)
 
 
 class ViewRows(RowReader):
@@ -71,7 +73,7 @@ class ViewRows(RowReader):
         if hasattr(matrix, "to_memory"):
             matrix = matrix.to_memory()
         dtype = plain_dtype(matrix.dtype, where=self._where)
-        if not sp.issparse(matrix):
+        if not is_sparse(matrix):
             return dense_block(np.asarray(matrix).astype(dtype, copy=False))
         csr = matrix.tocsr()
         block = RowBlock(
@@ -89,17 +91,18 @@ def stream_adata(adata: AnnData, *, layer: str | None, use_raw: bool) -> MatrixS
         rows: RowReader = ViewRows(adata, layer=layer, use_raw=use_raw, where=where)
     else:
         rows = _rows(_matrix(adata, layer=layer, use_raw=use_raw), where=where)
-    return MatrixStream(rows, MemoryTables(adata, use_raw=use_raw), source=source, slot=slot)
+    tables = MemoryTables(adata, use_raw=use_raw)
+    return MatrixStream(rows, tables, source=source, format="memory", slot=slot)
 
 
 def _checked_slot(adata: AnnData, *, layer: str | None, use_raw: bool, source: str) -> str:
     if use_raw:
         if adata.raw is None:
-            raise missing_raw(source)
+            refuse_raw(source)
         return "raw.X"
     if layer is not None:
         if layer not in adata.layers:
-            raise unknown_layer(layer, list(adata.layers.keys()), source)
+            refuse_layer(layer, list(adata.layers.keys()), source)
         return f"layers[{layer!r}]"
     if adata.X is None:
         layers = [f"layer={name!r}" for name in adata.layers]
@@ -117,10 +120,16 @@ def _matrix(adata: AnnData, *, layer: str | None, use_raw: bool) -> Matrix:
 
 
 def _rows(matrix: Matrix, *, where: str) -> RowReader:
-    """Make the row reader of whatever AnnData holds a matrix in."""
+    """Make the row reader of whatever AnnData holds a matrix in.
+
+    Raises
+    ------
+    InputError
+        If the matrix is lazy.
+    """
     if hasattr(matrix, "group"):  # a sparse matrix in the file of a backed object
         return matrix_rows(matrix.group, where=where)
-    if sp.issparse(matrix):
+    if is_sparse(matrix):
         csr = matrix.tocsr()
         arrays = [MemoryArray(array) for array in (csr.indptr, csr.indices, csr.data)]
         return CsrRows(*arrays, shape=csr.shape, where=where)

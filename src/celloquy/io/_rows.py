@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from celloquy.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,9 +34,9 @@ class Scratch:
     """Named arrays that are used again, so that reading a chunk touches no new memory."""
 
     def __init__(self) -> None:
-        self._arrays: dict[str, NDArray[Any]] = {}
+        self._arrays: dict[tuple[int, str], NDArray[Any]] = {}
 
-    def array(self, name: str, size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    def array(self, name: tuple[int, str], size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
         """Give an array of shape ``(size,)`` whose content is left over from earlier use."""
         held = self._arrays.get(name)
         if held is None or held.dtype != dtype or len(held) < size:
@@ -61,6 +61,10 @@ class RowReader(ABC):
     def read(self, start: int, stop: int, scratch: Scratch) -> RowBlock:
         """Read rows `start` to `stop` (excluded); arrays may lie in `scratch`."""
 
+    def close(self) -> None:
+        """Give back what reading needed; a closed reader reads nothing more."""
+        return
+
     def take(self, rows: NDArray[np.int64], scratch: Scratch) -> RowBlock:
         """Read single rows, given in rising order; the arrays are the caller's own."""
         blocks = [_kept(self.read(int(row), int(row) + 1, scratch)) for row in rows]
@@ -78,11 +82,14 @@ class CsrRows(RowReader):
         *,
         shape: tuple[int, int],
         where: str,
+        dtype: np.dtype[Any] | None = None,
+        on_close: Callable[[], None] | None = None,
     ) -> None:
         self.shape = shape
+        self._on_close = on_close
         self._indptr, self._indices, self._data = indptr, indices, data
         self._where = where
-        self._dtype = plain_dtype(data.dtype, where=where)
+        self._dtype = plain_dtype(dtype or data.dtype, where=where)
         self.prefetch = indices.is_slow or data.is_slow
         if indptr.size != shape[0] + 1 or indices.size != data.size:
             msg = (
@@ -91,6 +98,10 @@ class CsrRows(RowReader):
             )
             raise InputError(msg, hint="copy the file again from where it came from.")
 
+    def close(self) -> None:
+        if self._on_close is not None:
+            self._on_close()
+
     def read(self, start: int, stop: int, scratch: Scratch) -> RowBlock:
         borders = self._indptr.read(start, stop + 1, None).astype(np.int64)
         low, high = int(borders[0]), int(borders[-1])
@@ -98,20 +109,20 @@ class CsrRows(RowReader):
             msg = f"{self._where} is damaged: the borders of cells {start} to {stop} do not rise."
             raise InputError(msg, hint="copy the file again from where it came from.")
         borders -= low
-        indices = _read_as(self._indices, (low, high), np.dtype(np.int32), scratch, "indices")
-        data = _read_as(self._data, (low, high), self._dtype, scratch, "data")
+        indices = _read_as(self._indices, (low, high), np.dtype(np.int32), scratch)
+        data = _read_as(self._data, (low, high), self._dtype, scratch)
         return canonical(RowBlock(borders, indices, data), self.shape[1], self._where)
 
 
 def _read_as(
-    array: FlatArray, span: tuple[int, int], dtype: np.dtype[Any], scratch: Scratch, name: str
+    array: FlatArray, span: tuple[int, int], dtype: np.dtype[Any], scratch: Scratch
 ) -> NDArray[Any]:
     """Read a range into scratch, cast to `dtype` where the file holds another."""
     size = span[1] - span[0]
-    raw = array.read(*span, lambda: scratch.array(f"raw {name}", size, array.dtype))
+    raw = array.read(*span, lambda: scratch.array((id(array), "raw"), size, array.dtype))
     if raw.dtype == dtype:
         return raw
-    cast = scratch.array(name, size, dtype)
+    cast = scratch.array((id(array), "cast"), size, dtype)
     np.copyto(cast, raw, casting="unsafe")
     return cast
 
@@ -142,11 +153,12 @@ class DenseRows(RowReader):
         stored = getattr(self._array, "chunks", None)
         if isinstance(self._array, np.ndarray) or stored is None:
             return 0
-        rows = int(stored[1 if self._is_transposed else 0])
+        rows = int(stored[int(self._is_transposed)])
         row_bytes = max(1, self.shape[1] * self._array.dtype.itemsize)
         if rows * row_bytes > 8 * DENSE_BAND_BYTES:
             return 0
-        return rows * max(1, DENSE_BAND_BYTES // (rows * row_bytes))
+        bands: int = rows * max(1, DENSE_BAND_BYTES // (rows * row_bytes))
+        return bands
 
     def _slice(self, start: int, stop: int) -> NDArray[Any]:
         if self._is_transposed:
@@ -159,11 +171,17 @@ class DenseRows(RowReader):
         parts = []
         for number in range(start // self._band_rows, (stop - 1) // self._band_rows + 1):
             first = number * self._band_rows
-            if self._band is None or self._band[0] != number:
-                self._band = None  # the old band goes before the new one comes
-                self._band = number, self._slice(first, min(first + self._band_rows, self.shape[0]))
-            parts.append(self._band[1][max(start - first, 0) : stop - first])
+            parts.append(self._band_of(number)[max(start - first, 0) : stop - first])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _band_of(self, number: int) -> NDArray[Any]:
+        held = self._band
+        if held is None or held[0] != number:
+            self._band = held = None  # the old band goes before the new one comes
+            first = number * self._band_rows
+            held = number, self._slice(first, min(first + self._band_rows, self.shape[0]))
+            self._band = held
+        return held[1]
 
     def read(self, start: int, stop: int, scratch: Scratch) -> RowBlock:
         dense = self._dense(start, stop)
@@ -189,6 +207,9 @@ class ColumnRows(RowReader):
         self._rows = rows
         self._kept = kept
         self._new_column = (np.cumsum(kept) - 1).astype(np.int32)
+
+    def close(self) -> None:
+        self._rows.close()
 
     def read(self, start: int, stop: int, scratch: Scratch) -> RowBlock:
         block = self._rows.read(start, stop, scratch)
@@ -247,6 +268,11 @@ def joined(blocks: Sequence[RowBlock]) -> RowBlock:
 
 def _kept(block: RowBlock) -> RowBlock:
     return RowBlock(block.indptr, block.indices.copy(), block.data.copy())
+
+
+def is_sparse(matrix: Matrix) -> bool:
+    """Say whether a matrix is one of scipy's, array or matrix."""
+    return bool(sp.issparse(matrix))
 
 
 def plain_dtype(dtype: np.dtype[Any], *, where: str) -> np.dtype[Any]:

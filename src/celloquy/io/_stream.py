@@ -43,11 +43,11 @@ class Tables(ABC):
 
     def obs_column(self, name: str) -> Column:
         """Read one column of obs, one of `obs_columns`."""
-        raise KeyError(name)
+        raise NotImplementedError(name)
 
     def obsm(self, key: str) -> NDArray[Any]:
         """Read one array of obsm, one of `obsm_keys`."""
-        raise KeyError(key)
+        raise NotImplementedError(key)
 
 
 class MatrixStream(CellStream):
@@ -61,6 +61,8 @@ class MatrixStream(CellStream):
         The names and columns beside it.
     source
         Name for messages and records.
+    format
+        Kind of the source.
     slot
         Where the values come from.
     identity
@@ -75,12 +77,13 @@ class MatrixStream(CellStream):
         tables: Tables,
         *,
         source: str,
+        format: str,
         slot: str = "X",
         identity: dict[str, Any] | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
         self._rows, self._tables = rows, tables
-        self.source, self.slot = source, slot
+        self.source, self.format, self.slot = source, format, slot
         self.n_obs = rows.shape[0]
         self.obs_columns, self.obsm_keys = tables.obs_columns, tables.obsm_keys
         self._identity = identity or {}
@@ -95,11 +98,13 @@ class MatrixStream(CellStream):
     @cached_property
     def _var(self) -> pd.DataFrame:
         self._open()
-        return self._sized(self._tables.var(), self._rows.shape[1], "genes", "var")
+        var: pd.DataFrame = self._sized(self._tables.var(), self.n_vars, "genes", "var")
+        return var
 
     @cached_property
     def _obs_names(self) -> pd.Index:
-        return self._sized(self._tables.obs_names(), self.n_obs, "cells", "obs")
+        names: pd.Index = self._sized(self._tables.obs_names(), self.n_obs, "cells", "obs")
+        return names
 
     @property
     def n_vars(self) -> int:
@@ -219,9 +224,12 @@ class MatrixStream(CellStream):
         }
 
     def close(self) -> None:
-        if not self._is_closed and self._on_close is not None:
-            self._on_close()
+        if self._is_closed:
+            return
         self._is_closed = True
+        self._rows.close()
+        if self._on_close is not None:
+            self._on_close()
 
 
 def spread_rows(n_total: int, n_obs: int, seed: int) -> NDArray[np.int64]:

@@ -1,0 +1,64 @@
+"""AnnData to h5ad or zarr files that are whole or absent."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from celloquy._runtime import atomic_path
+from celloquy.errors import InputError
+
+if TYPE_CHECKING:
+    import os
+
+    from anndata import AnnData
+
+ENDINGS = (".h5ad", ".zarr")
+
+
+def write_h5ad(adata: AnnData, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Write an AnnData to an ``.h5ad`` file or a ``.zarr`` store, whole or not at all.
+
+    Parameters
+    ----------
+    adata
+        What is written; not changed.
+    path
+        Where; the ending chooses the format. It may be the file that `adata` is backed by.
+    overwrite
+        Whether an existing file is replaced. It stays as it is until the new one is whole.
+
+    Raises
+    ------
+    InputError
+        If the ending is another, `path` exists already, its folder is missing or may not be
+        written to, the disk is full, or a column cannot be stored.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in ENDINGS:
+        msg = f"'{path.name}' ends in '{path.suffix}', and AnnData is written as h5ad or zarr."
+        raise InputError(msg, hint=f"name it '{path.with_suffix('.h5ad').name}'.")
+    whole = adata.to_memory() if adata.isbacked else adata
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        try:
+            _write(whole, temporary)
+        except (TypeError, ValueError) as error:
+            msg = f"anndata cannot store a part of these data: {str(error).splitlines()[0]}"
+            raise InputError(
+                msg, hint="turn that part into text, numbers or categories."
+            ) from error
+
+
+def _write(adata: AnnData, path: Path) -> None:
+    import anndata as ad
+
+    if path.suffix.lower() != ".zarr":
+        adata.write_h5ad(path)
+        return
+    # said here, because anndata 0.12 warns where the choice is left to it
+    chosen: dict[str, Any] = {"zarr_write_format": 3, "auto_shard_zarr_v3": False}
+    chosen = {key: value for key, value in chosen.items() if hasattr(ad.settings, key)}
+    with warnings.catch_warnings(), ad.settings.override(**chosen):
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        adata.write_zarr(path)
