@@ -28,6 +28,8 @@ WHOLE_WITHIN = 1e-3
 """How far from a whole number a count may lie: room for counts that went through float16."""
 SAME_TOTAL = 5e-3
 """Cells have one total if their sums spread less: room for values rounded to two decimals."""
+MOST_TOP_SHARE = 0.9
+"""Where one gene is more of a cell than this, its sum is that gene's."""
 MULTIPLES_WITHIN = 0.06
 """Values are multiples of one step if they lie closer on average; chance gives 0.25."""
 ZERO = 1e-30
@@ -147,7 +149,11 @@ def _kind_of_shifted_counts(values: Floats) -> SlotKind | None:
 
 def _kind_by_fits(fits: tuple[Fit, ...], *, n_cells: int) -> SlotKind | None:
     """Decide by equal totals and whole multiples; None where neither is clear."""
-    by_total = _clear_best([(fit.spread, fit) for fit in fits], below=SAME_TOTAL, floor=1e-6)
+    bare = [fit for fit in fits if fit.whole_share >= 0.999 and fit.n_multiples >= 3]
+    if len(bare) == 1:
+        return _describe(bare[0], has_total=False, has_multiples=True)
+    even = [(fit.spread, fit) for fit in fits if fit.top_share < MOST_TOP_SHARE]
+    by_total = _clear_best(even, below=SAME_TOTAL, floor=1e-6)
     by_multiples = _clear_best(
         [(fit.distance, fit) for fit in fits], below=MULTIPLES_WITHIN, floor=1e-3
     )
@@ -189,7 +195,7 @@ def _describe(fit: Fit, *, has_total: bool, has_multiples: bool) -> SlotKind:
     marks = []
     if has_total:
         marks.append(f"every cell adds up to {total}")
-    if has_multiples and not has_total and abs(fit.step - 1) < 1e-2 and fit.step_spread < 1e-2:
+    if has_multiples and not has_total and fit.whole_share >= 0.999:
         marks.append("the values are whole numbers: cells were not normalised")
     elif has_multiples:
         marks.append("the values of a cell are whole multiples of one number")
@@ -205,7 +211,8 @@ def _kind_by_shape(
     if some_whole and values.max() <= MOST_MOLECULES:
         seen = f"{whole_share:.0%} of the values are whole numbers, the rest are not"
         return SlotKind("counts", 0.6, f"{seen}: corrected or estimated counts")
-    nearly = _clear_best([(fit.spread, fit) for fit in fits], below=0.1, floor=1e-6)
+    even = [(fit.spread, fit) for fit in fits if fit.top_share < MOST_TOP_SHARE]
+    nearly = _clear_best(even, below=0.1, floor=1e-6)
     if nearly is not None and READINGS[nearly.scale][0] != "unknown":
         described = _describe(nearly, has_total=True, has_multiples=False)
         seen = described.evidence.replace("adds up to", "adds up to about")

@@ -28,6 +28,8 @@ MOST_VALUES = 400
 """Distinct values, smallest first, that one cell adds."""
 LARGEST_MULTIPLE = 100.0
 """Above this many times the smallest value, rounding of float32 blurs whole multiples."""
+WHOLE_WITHIN = 2e-4
+"""How far from a whole number a value may be, as a share of it: room for three decimals."""
 MOST_MOLECULES = 1e9
 """No gene of a cell has more, on any scale; a logarithm that would need it is ruled out."""
 
@@ -69,15 +71,17 @@ class Fit:
     """Median sum of a cell once the scale is undone."""
     spread: float
     """Standard deviation of those sums over their mean; infinite for fewer than two cells."""
+    top_share: float
+    """Median share of a cell's largest value in its sum: near 1 where a wrong scale blows one
+    value up, so that equal sums say nothing."""
+    whole_share: float
+    """Share of whole numbers among values up to 100, once the scale is undone; 0 where few are
+    so small."""
     distance: float
     """Mean distance of a cell's values, in units of its step, from whole numbers: 0 for whole
     multiples, about 0.25 for anything else; infinite where no cell holds two values."""
     n_multiples: int
     """Values that the distance rests on."""
-    step: float
-    """Median step between values of one cell once the scale is undone: 1 for bare counts."""
-    step_spread: float
-    """Standard deviation of the cells' steps over their mean."""
 
 
 def measure_fits(values: Floats, offsets: NDArray[np.int64]) -> tuple[Fit, ...]:
@@ -100,21 +104,31 @@ def measure_fits(values: Floats, offsets: NDArray[np.int64]) -> tuple[Fit, ...]:
     for scale, (undo, limit) in SCALES.items():
         if largest > limit:
             continue
-        sums = np.add.reduceat(undo(values), offsets[:-1])
+        undone = undo(values)
+        sums = np.add.reduceat(undone, offsets[:-1])
         spread = float(sums.std() / sums.mean()) if len(sums) > 1 else float("inf")
-        distance, n_multiples, steps = _distance_from_multiples([undo(cell) for cell in cells])
+        distance, n_multiples = _distance_from_multiples([undo(cell) for cell in cells])
         fits.append(
             Fit(
                 scale=scale,
                 total=float(np.median(sums)),
                 spread=spread,
+                top_share=float(np.median(np.maximum.reduceat(undone, offsets[:-1]) / sums)),
+                whole_share=_whole_share(undone),
                 distance=distance,
                 n_multiples=n_multiples,
-                step=float(np.median(steps)) if len(steps) else float("nan"),
-                step_spread=float(steps.std() / steps.mean()) if len(steps) else float("inf"),
             )
         )
     return tuple(fits)
+
+
+def _whole_share(undone: Floats) -> float:
+    """Give the share of whole numbers among small values: large ones are near one anyway."""
+    small = undone[undone <= LARGEST_MULTIPLE]
+    if len(small) < 0.2 * len(undone):
+        return 0.0
+    whole = (np.abs(small - np.round(small)) <= WHOLE_WITHIN * small) & (small >= 0.5)
+    return float(whole.mean())
 
 
 def _distinct_values(values: Floats, offsets: NDArray[np.int64]) -> list[Floats]:
@@ -125,30 +139,27 @@ def _distinct_values(values: Floats, offsets: NDArray[np.int64]) -> list[Floats]
     return [cell[:MOST_VALUES] for cell in distinct if len(cell) > 1]
 
 
-def _distance_from_multiples(cells: list[Floats]) -> tuple[float, int, Floats]:
-    """Give the mean distance from whole multiples, the values used, and each cell's step."""
-    total, n_multiples, steps = 0.0, 0, []
+def _distance_from_multiples(cells: list[Floats]) -> tuple[float, int]:
+    """Give the mean distance from whole multiples, and the number of values it rests on."""
+    total, n_multiples = 0.0, 0
     for undone in cells:
         ratios = undone[1:] / undone[0]
         ratios = ratios[(ratios <= LARGEST_MULTIPLE) & (ratios > 1.0 + 1e-4)]
-        if len(ratios) == 0:
-            continue
-        distance, molecules = _best_multiple(ratios)
-        steps.append(undone[0] / molecules)
-        total += distance * len(ratios)
-        n_multiples += len(ratios)
-    return (total / n_multiples if n_multiples else float("inf")), n_multiples, np.array(steps)
+        if len(ratios):
+            total += _smallest_distance(ratios) * len(ratios)
+            n_multiples += len(ratios)
+    return (total / n_multiples if n_multiples else float("inf")), n_multiples
 
 
-def _best_multiple(ratios: Floats) -> tuple[float, int]:
-    """Find how many molecules a cell's smallest value stands for: one, unless others fit better.
+def _smallest_distance(ratios: Floats) -> float:
+    """Try how many molecules a cell's smallest value stands for: one, unless others fit better.
 
     A cell with a handful of values would fit any multiple by chance, so it keeps to one.
     """
-    best, molecules = float("inf"), 1
-    for candidate in (1, 2, 3, 4) if len(ratios) >= 8 else (1,):
-        multiples = ratios * candidate
+    best = float("inf")
+    for molecules in (1, 2, 3, 4) if len(ratios) >= 8 else (1,):
+        multiples = ratios * molecules
         distance = float(np.abs(multiples - np.round(multiples)).mean())
         if distance < 0.5 * best:
-            best, molecules = distance, candidate
-    return best, molecules
+            best = distance
+    return best
