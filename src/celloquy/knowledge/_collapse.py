@@ -89,6 +89,10 @@ def _collapse_csr(block: Csr, gene_map: GeneMap, kind: Kind) -> Csr:
     through_expm1 = False
     if merged:
         data, through_expm1 = _addable(data, np.flatnonzero(gene_map.merged[genes]), kind)
+    if merged or not (gene_map.is_rising and block.has_canonical_format):
+        # What follows works in place, and the block is the caller's.
+        data = data.copy() if data is block.data else data
+        indptr = indptr.copy() if indptr is block.indptr else indptr
     result: Csr = make((data, genes, indptr), shape=shape)
     if merged or not block.has_canonical_format:
         result.sum_duplicates()

@@ -183,11 +183,10 @@ def _try(url: str, part: Path, limits: DownloadLimits, deadline: float) -> str:
 
 
 def _open(url: str, headers: dict[str, str], timeout: float) -> http.client.HTTPResponse:
-    # Follows a redirect only to where a first address might point, never onto this machine.
+    # Asks, and follows redirects as far as they are safe.
     for _ in range(_MOST_REDIRECTS):
-        here = _is_loopback(urllib.parse.urlsplit(url).hostname or "")
         handlers: list[urllib.request.BaseHandler] = [_NoRedirects()]
-        if here:
+        if _is_loopback(_host(url)):
             handlers.append(urllib.request.ProxyHandler({}))
         request = urllib.request.Request(url, headers=headers)
         try:
@@ -198,14 +197,31 @@ def _open(url: str, headers: dict[str, str], timeout: float) -> http.client.HTTP
             if error.code not in _REDIRECTS or not target:
                 raise
             error.close()
-            new = urllib.parse.urljoin(url, target)
-        check_url(new)
-        if _is_loopback(urllib.parse.urlsplit(new).hostname or "") and not here:
-            msg = f"'{url}' points to this machine ({new!r}), which is not followed."
-            raise DownloadError(msg, hint="get the file another way, then `celloquy data add`.")
-        url = new
+        url = redirect_target(url, target)
     msg = f"'{url}' is pointed to in a circle."
     raise DownloadError(msg, hint="check the address.")
+
+
+def redirect_target(url: str, location: str) -> str:
+    """Give the address that a redirect leads to, if it is one that is asked.
+
+    Raises
+    ------
+    InputError
+        If it is not https (:func:`check_url`).
+    DownloadError
+        If an address elsewhere leads onto this machine, whose services trust it.
+    """
+    target = urllib.parse.urljoin(url, location)
+    check_url(target)
+    if _is_loopback(_host(target)) and not _is_loopback(_host(url)):
+        msg = f"'{url}' points to this machine ({target!r}), which is not followed."
+        raise DownloadError(msg, hint="get the file another way, then `celloquy data add`.")
+    return target
+
+
+def _host(url: str) -> str:
+    return urllib.parse.urlsplit(url).hostname or ""
 
 
 def _begin_of(response: http.client.HTTPResponse, offset: int) -> int:

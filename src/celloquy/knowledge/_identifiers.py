@@ -66,7 +66,9 @@ def looks_like_ensembl(name: str) -> bool:
     >>> [looks_like_ensembl(name) for name in ("ENSG00000141510.17", "ENSA", "ENST00000269305")]
     [True, False, False]
     """
-    return _ENSEMBL.fullmatch(name) is not None or _PAR_Y.fullmatch(name) is not None
+    return name.startswith("ENS") and (
+        _ENSEMBL.fullmatch(name) is not None or _PAR_Y.fullmatch(name) is not None
+    )
 
 
 def strip_version(name: str) -> str:
@@ -79,6 +81,8 @@ def strip_version(name: str) -> str:
     >>> strip_version("AC012345.1")
     'AC012345.1'
     """
+    if not name.startswith("ENS"):
+        return name
     if _ENSEMBL.fullmatch(name):
         return name.partition("_")[0].partition(".")[0]
     copy = _PAR_Y.fullmatch(name)
@@ -203,13 +207,13 @@ def spellings(name: str) -> tuple[str, ...]:
     >>> spellings("Cd3e")
     ()
     """
-    date = _EXCEL_DATE.fullmatch(name)
+    date = _EXCEL_DATE.fullmatch(name) if "-" in name else None
     if date:
         return _before_excel(date)
     found = []
     if "." in name:
         found.append(name.replace(".", "-"))
-    if re.fullmatch(r"C[0-9XY]{1,2}ORF\d+", name):
+    if "ORF" in name and re.fullmatch(r"C[0-9XY]{1,2}ORF\d+", name):
         found.append(name.replace("ORF", "orf"))
     return tuple(found)
 

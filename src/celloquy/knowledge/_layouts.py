@@ -118,7 +118,13 @@ def _renamed(name: str, table: pd.DataFrame, layouts: Sequence[dict[str, str]]) 
                 if column not in renamed:
                     renamed[column] = ""
             return renamed
-    lacking = [column for column in layouts[0].values() if column not in table.columns]
+    lacking = min(
+        (
+            [column for column in layout.values() if column not in table.columns]
+            for layout in layouts
+        ),
+        key=len,
+    )
     found = ", ".join(map(repr, table.columns[:6])) + (", …" if len(table.columns) > 6 else "")
     msg = f"A table {name!r} needs the columns {', '.join(map(repr, lacking))}; found {found}."
     raise InputError(msg, hint=f"the official file is {source_of(name).url}")

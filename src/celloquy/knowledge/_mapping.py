@@ -210,14 +210,12 @@ def _own_ids(names: Sequence[str], ids: Iterable[object] | None) -> list[str]:
     if len(stated) != len(names):
         msg = f"There are {len(names):,} gene names and {len(stated):,} ids."
         raise InputError(msg, hint="give one id a name, '' where it is unknown.")
-    return [
-        strip_version(gene)
-        if looks_like_ensembl(gene)
-        else strip_version(name)
-        if looks_like_ensembl(name)
-        else ""
-        for gene, name in zip(stated, names, strict=True)
-    ]
+    return [_id_in(gene) or _id_in(name) for gene, name in zip(stated, names, strict=True)]
+
+
+def _id_in(name: str) -> str:
+    """Ensembl id that a name is, without version; ``""`` if it is none."""
+    return strip_version(name) if looks_like_ensembl(name) else ""
 
 
 def _organism(names: Sequence[str], own_ids: Sequence[str], organism: str | None) -> str:
@@ -257,8 +255,8 @@ def _check_organism(columns: Sequence[_Column], table: GeneTable) -> None:
 
 
 def _symbol_of(name: str, own: str, table: GeneTable) -> _Column:
-    row, how = table.find(own) if own else (-1, "unknown")
-    if row < 0 and name:
+    row, how = table.by_id.get(own, -1), "id"
+    if row < 0:
         row, how = table.find(name)
     if row < 0:
         return _Column(name, own, strip_version(name) or own, how, own)
@@ -320,16 +318,17 @@ def _build(
         raise _collision(colliding, groups, columns)
     if colliding and collisions == "keep":
         groups = _apart(groups, columns)
-    positions = np.full(len(columns), -1, dtype=np.int32)
+    positions = [-1] * len(columns)
     first_come = sorted(groups.items(), key=lambda item: item[1][0])
     for position, (_, group) in enumerate(first_come):
-        positions[group] = position
+        for number in group:
+            positions[number] = position
     ids = tuple(_id_of(group, columns) for _, group in first_come)
     names = tuple(name for name, _ in first_come)
     return GeneMap(
         names=names,
         ids=ids if any(ids) else None,
-        columns=positions,
+        columns=np.array(positions, dtype=np.int32),
         report=_count(columns, names, positions, record),
     )
 
@@ -352,7 +351,11 @@ def _apart(groups: dict[str, list[int]], columns: Sequence[_Column]) -> dict[str
     """Give every column a name of its own that does not depend on the order of columns."""
     taken = set(groups)
     apart: dict[str, list[int]] = {}
-    for target, group in sorted(groups.items()):
+    for target in sorted(groups):
+        group = groups[target]
+        if len(group) == 1:
+            apart[target] = group
+            continue
         ranked = sorted(group, key=lambda number: (*_claim(columns[number]), number))
         apart[target] = ranked[:1]
         for number in ranked[1:]:
@@ -390,39 +393,41 @@ def _suffixed(column: _Column, taken: set[str]) -> str:
 
 def _id_of(group: Sequence[int], columns: Sequence[_Column]) -> str:
     """Ensembl id of one gene: that of the table, which its columns share, else the least."""
+    if len(group) == 1:
+        return columns[group[0]].gene_id
     return min((columns[number].gene_id for number in group if columns[number].gene_id), default="")
 
 
 def _count(
     columns: Sequence[_Column],
     names: tuple[str, ...],
-    positions: np.ndarray[tuple[int], np.dtype[np.int32]],
+    positions: Sequence[int],
     record: _Record,
 ) -> MappingReport:
-    counts: Counter[str] = Counter()
-    by: Counter[str] = Counter()
+    counts: Counter[str] = Counter(map(_outcome, columns))
+    by = Counter(column.how for column in columns if _outcome(column) == "mapped")
     examples: dict[str, list[str]] = {}
     seen: set[int] = set()
 
-    def note(outcome: str, example: str) -> None:
-        counts[outcome] += 1
-        if len(examples.setdefault(outcome, [])) < N_EXAMPLES:
-            examples[outcome].append(example)
+    def show(outcome: str, old: str, new: str = "") -> None:
+        some = examples.setdefault(outcome, [])
+        if len(some) < N_EXAMPLES:
+            some.append(f"{old or '(no name)'} → {new}" if new else old or "(no name)")
 
-    for column, position in zip(columns, positions.tolist(), strict=True):
+    for column, position in zip(columns, positions, strict=True):
         outcome = _outcome(column)
-        arrow = f"{column.name} → {column.target}"
-        note(outcome, arrow if outcome == "mapped" else column.name or "(no name)")
-        if outcome == "mapped":
-            by[column.how] += 1
+        if outcome != "unchanged":
+            show(outcome, column.name, column.target if outcome == "mapped" else "")
         if position < 0:
-            note("dropped", column.name or "(no name)")
+            counts["dropped"] += 1
+            show("dropped", column.name)
         elif position in seen:
-            note("merged", arrow)
+            counts["merged"] += 1
+            show("merged", column.name, column.target)
         elif names[position] != column.target:
-            note("kept_apart", f"{column.name} → {names[position]}")
+            counts["kept_apart"] += 1
+            show("kept_apart", column.name, names[position])
         seen.add(position)
-    examples.pop("unchanged", None)
     return MappingReport(
         to=record.to,
         source=record.source,
