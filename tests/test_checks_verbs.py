@@ -86,6 +86,12 @@ def test_names_that_all_repeat_are_refused(adata):
         checked(adata)
 
 
+def test_names_from_elsewhere_are_judged_in_place_of_the_index(adata):
+    adata.var_names = ["gene"] * 4
+    with open_stream(adata) as stream:
+        assert check_for_verb(stream, verb="sentences", gene_names=GENES).kind == "counts"
+
+
 def test_one_repeated_name_is_left_to_the_verbs_own_policy(adata):
     adata.var_names = ["CD3E", "CD3E", "IL7R", "LYZ"]
     assert checked(adata).kind == "counts"

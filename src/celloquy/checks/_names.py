@@ -49,6 +49,8 @@ def is_transposed(obs_names: pd.Index, var_names: pd.Index) -> str | None:
         return f"gene names look like barcodes of cells, such as {genes[0]!r}"
     if _share(cells, looks_like_ensembl) >= 0.5 > _share(genes, looks_like_ensembl):
         return f"cell names look like Ensembl gene ids, such as {cells[0]!r}"
+    if _is_series(genes) and not _is_series(cells) and _looks_like_genes(cells):
+        return f"gene names are numbered like cells, such as {genes[0]!r}"
     landmarks = _landmarks(obs_names) if len(obs_names) <= MOST_GENES else []
     if len(landmarks) >= LEAST_LANDMARKS and not _landmarks(var_names):
         return f"cell names look like genes, such as {landmarks[0]!r}"
@@ -118,6 +120,16 @@ def _share(names: Sequence[str], test: Callable[[str], bool]) -> float:
 
 def _is_barcode(name: str) -> bool:
     return _BARCODE.search(name) is not None
+
+
+def _is_series(names: list[str]) -> bool:
+    """Say whether names are one stem with numbers, as in cell_1, cell_2."""
+    stems = Counter(re.sub(r"\d+", "", name) for name in names)
+    return len(names) >= 10 and stems.most_common(1)[0][1] >= 0.9 * len(names)
+
+
+def _looks_like_genes(names: list[str]) -> bool:
+    return _share(names, _is_barcode) < 0.5 and guess_organism(names) is not None
 
 
 def _landmarks(names: pd.Index) -> list[str]:

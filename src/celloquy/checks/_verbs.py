@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import pandas as pd
 
 from celloquy.checks._kinds import Kind, SlotKind, slot_kind
 from celloquy.checks._names import is_transposed
@@ -12,7 +13,7 @@ from celloquy.checks._slots import USABLE, option_for, read_other_slots, way_out
 from celloquy.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     import scipy.sparse as sp
 
@@ -31,6 +32,7 @@ def check_for_verb(
     verb: str,
     needs: Literal["rankable", "expression"] = "rankable",
     source: Source | None = None,
+    gene_names: Sequence[str] | None = None,
     n_sampled: int = N_SAMPLED,
     seed: int = 0,
 ) -> SlotKind:
@@ -50,6 +52,8 @@ def check_for_verb(
         ``"expression"``: values that can be brought to one scale, so a known kind.
     source
         What `stream` was opened from; its other slots are then looked at for the hint.
+    gene_names
+        Names that the verb uses, one a gene; `None` takes those of ``var``'s index.
     n_sampled
         Cells to look at.
     seed
@@ -67,7 +71,8 @@ def check_for_verb(
         kind is unknown where expression is needed.
     """
     _refuse_shape(stream, verb)
-    _refuse_names(stream, verb)
+    names = stream.var.index if gene_names is None else pd.Index(gene_names, dtype=object)
+    _refuse_names(stream, names, verb)
     sample = stream.sample(n_sampled, seed=seed).to_csr()
     kind = slot_kind(sample)
     others = _Others(source, stream.slot, n_sampled=n_sampled, seed=seed)
@@ -166,8 +171,7 @@ def _refuse_shape(stream: CellStream, verb: str) -> None:
         raise InputError(msg, hint="choose another slot with `layer=` or `use_raw=True`.")
 
 
-def _refuse_names(stream: CellStream, verb: str) -> None:
-    names = stream.var.index
+def _refuse_names(stream: CellStream, names: pd.Index, verb: str) -> None:
     found = is_transposed(stream.obs().index, names)
     if found is not None:
         msg = f"'{stream.source}' is transposed, genes by cells: {found}."
