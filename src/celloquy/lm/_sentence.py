@@ -41,6 +41,8 @@ CPU_TOKENS = 1_024
 GPU_TOKENS = 32_768
 """Tokens of a batch on a GPU."""
 _UNLIMITED = 1_000_000
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "*.spm")
+_UNREADABLE = (OSError, ValueError, TypeError, AttributeError, KeyError)
 _ACTIVATIONS = {"Tanh": "tanh", "Identity": "", "ReLU": "relu", "Sigmoid": "sigmoid"}
 
 
@@ -260,6 +262,7 @@ def _load_backbone(folder: Path, *, device: str, precision: Precision) -> torch.
     import torch
 
     transformers = require("transformers", extra="encode", why="to load a sentence encoder")
+    hub_errors = require("huggingface_hub.errors", extra="encode", why="to load settings")
     if (read_json(folder, "config.json") or {}).get("is_encoder_decoder"):
         msg = f"The checkpoint '{folder}' is an encoder and a decoder, which `st:` does not run."
         raise CheckpointError(msg, hint="choose an encoder, or a decoder that embeds.")
@@ -273,7 +276,7 @@ def _load_backbone(folder: Path, *, device: str, precision: Precision) -> torch.
                 trust_remote_code=False,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (*_UNREADABLE, RuntimeError, hub_errors.StrictDataclassError) as error:
         msg = f"The checkpoint '{folder}' cannot be loaded: {error}"
         raise CheckpointError(msg, hint="pass a folder that transformers can load.") from error
     missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
@@ -311,15 +314,18 @@ def _load_tokenizer(modules: Modules, backbone: torch.nn.Module) -> tuple[Any, i
         If there is none, or no limit is stated.
     """
     transformers = require("transformers", extra="encode", why="to load a sentence encoder")
+    if not any(next(modules.backbone.glob(name), None) for name in _TOKENIZER_FILES):
+        msg = f"The checkpoint '{modules.backbone}' has no tokenizer."
+        raise CheckpointError(msg, hint="save its tokenizer beside it: tokenizer.json.")
     try:
         with _quiet(transformers):
             loaded = transformers.AutoTokenizer.from_pretrained(
                 modules.backbone, local_files_only=True, trust_remote_code=False
             )
         tokenizer = loaded.backend_tokenizer
-    except (OSError, ValueError, AttributeError) as error:
-        msg = f"The checkpoint '{modules.backbone}' has no fast tokenizer: {error}"
-        raise CheckpointError(msg, hint="save its tokenizer beside it: tokenizer.json.") from error
+    except _UNREADABLE as error:
+        msg = f"The checkpoint '{modules.backbone}' has a tokenizer that cannot be read: {error}"
+        raise CheckpointError(msg, hint="save it again: tokenizer.json.") from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     config = cast("Any", backbone).config
