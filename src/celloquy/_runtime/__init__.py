@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from celloquy._runtime._extras import is_installed, require
 from celloquy._runtime._files import atomic_path, refuse_existing, sha256_of
+from celloquy._runtime._progress import Progress
 from celloquy._runtime._registry import Registry, closest
 from celloquy._runtime._seeds import rng_for
+from celloquy._runtime._shards import (
+    Part,
+    Shard,
+    ShardPlan,
+    ShardResult,
+    finished_parts,
+    run_shards,
+)
 
 __all__ = [
+    "Part",
+    "Progress",
     "Registry",
+    "Shard",
+    "ShardPlan",
+    "ShardResult",
     "atomic_path",
     "closest",
+    "finished_parts",
     "is_installed",
     "refuse_existing",
     "require",
     "rng_for",
+    "run_shards",
     "sha256_of",
 ]
