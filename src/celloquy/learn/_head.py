@@ -67,20 +67,6 @@ def head_from_state(state: State) -> Head:
     return _CLASSES[state.name].from_state(state)
 
 
-def new_head(name: str, *, seed: int = 0) -> Head:
-    """Make an unfitted head with its default settings: knn, logistic, trees, mlp.
-
-    Raises
-    ------
-    InputError
-        If there is no head of that name.
-    """
-    if name in {"trees", "mlp"}:
-        seeded: Head = _CLASSES[name](seed=seed)  # type: ignore[call-arg]
-        return seeded
-    return _CLASSES[name]()
-
-
 def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Turn scores into probabilities, row by row; shape ``(n_obs, n_labels)``."""
     from scipy.special import softmax as scipy_softmax

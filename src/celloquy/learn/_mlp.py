@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from celloquy.learn._representation import Vectors
 
 N_HIDDEN = 256
-MAX_EPOCHS = 200
+MAX_EPOCHS = 100
 PATIENCE = 10
+LEAST_GAIN = 0.01
+"""Share of the held-out loss that an epoch must save to count as better."""
 HELD_OUT = 0.1
 LEARNING_RATE = 1e-3
 BATCH_SIZE = 64
@@ -89,7 +91,7 @@ class NeuralNet(Head):
             layers = _layers_of(net)
             loss = _balanced_loss(_scores(layers, inputs[judged]), places[judged])
             since += 1
-            if loss < lowest:
+            if loss < (1 - LEAST_GAIN) * lowest:
                 lowest, since = loss, 0
                 self.layers.update(layers)
             if since >= PATIENCE:

@@ -13,6 +13,7 @@ from celloquy.learn._fusion import Fusion, TextVectors
 from celloquy.learn._knn import NearestNeighbours
 from celloquy.learn._logistic import LogisticRegression
 from celloquy.learn._mlp import NeuralNet
+from celloquy.learn._model import Model
 from celloquy.learn._trees import BoostedTrees
 from celloquy.learn._values import LogValues
 
@@ -33,8 +34,9 @@ class Recipe:
         If a name is unknown, or a number is out of its range.
     """
 
-    representation: str = "log"
-    """One of: log, bag, tfidf, pca, bag-svd, tfidf-svd, text, fusion."""
+    representation: str = "log+bag"
+    """One of: log, bag, tfidf, pca, bag-svd, tfidf-svd, text, fusion; or several joined by
+    ``+``, each with a head of its own, whose probabilities are joined."""
     head: str = "logistic"
     """One of: logistic, knn, trees, mlp. knn, trees and mlp take compressed vectors."""
     n_top_genes: int = 200
@@ -53,29 +55,33 @@ class Recipe:
     """Seed of everything that is drawn."""
 
     def __post_init__(self) -> None:
-        for kind, name, known in (
-            ("representation", self.representation, REPRESENTATIONS),
-            ("head", self.head, HEADS),
-        ):
+        named = [("representation", name, list(REPRESENTATIONS)) for name in self.members]
+        for kind, name, known in [*named, ("head", self.head, list(HEADS))]:
             if name not in known:
                 msg = f"There is no {kind} {name!r}{closest(name, known)}."
                 raise InputError(msg, hint=f"choose one of: {', '.join(known)}.")
-        if self.head not in SPARSE_HEADS and self.representation in SPARSE:
-            msg = f"The head {self.head!r} takes compressed vectors, and {self.representation!r} "
+        sparse = [name for name in self.members if name in SPARSE]
+        if self.head not in SPARSE_HEADS and sparse:
+            msg = f"The head {self.head!r} takes compressed vectors, and {sparse[0]!r} "
             msg += "gives one number a gene."
-            raise InputError(msg, hint=f"use {SPARSE[self.representation]!r} instead.")
+            raise InputError(msg, hint=f"use {SPARSE[sparse[0]]!r} instead.")
 
-    def new_representation(self) -> Representation:
-        """Make the unfitted representation."""
-        return REPRESENTATIONS[self.representation](self)
+    @property
+    def members(self) -> list[str]:
+        """Names of the representations."""
+        return self.representation.split("+")
+
+    def new_model(self) -> Model:
+        """Make the unfitted representations, each with its unfitted head."""
+        members = self.members
+        return Model(
+            [(REPRESENTATIONS[name](self), HEADS[self.head](self, name)) for name in members]
+        )
 
     def new_space(self) -> Representation:
         """Make the unfitted dense representation that distances are measured in."""
-        return REPRESENTATIONS[SPARSE.get(self.representation, self.representation)](self)
-
-    def new_head(self) -> Head:
-        """Make the unfitted head."""
-        return HEADS[self.head](self)
+        first = self.members[0]
+        return REPRESENTATIONS[SPARSE.get(first, first)](self)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as JSON can hold them."""
@@ -110,14 +116,14 @@ REPRESENTATIONS: dict[str, Callable[[Recipe], Representation]] = {
 }
 
 
-def _logistic(recipe: Recipe) -> Head:
-    usual = LOG_PENALTY if recipe.representation in {"log", "pca"} else UNIT_PENALTY
+def _logistic(recipe: Recipe, representation: str) -> Head:
+    usual = LOG_PENALTY if representation in {"log", "pca"} else UNIT_PENALTY
     return LogisticRegression(inverse_penalty=recipe.inverse_penalty or usual)
 
 
-HEADS: dict[str, Callable[[Recipe], Head]] = {
+HEADS: dict[str, Callable[[Recipe, str], Head]] = {
     "logistic": _logistic,
-    "knn": lambda recipe: NearestNeighbours(n_neighbours=recipe.n_neighbours),
-    "trees": lambda recipe: BoostedTrees(seed=recipe.seed),
-    "mlp": lambda recipe: NeuralNet(seed=recipe.seed),
+    "knn": lambda recipe, _: NearestNeighbours(n_neighbours=recipe.n_neighbours),
+    "trees": lambda recipe, _: BoostedTrees(seed=recipe.seed),
+    "mlp": lambda recipe, _: NeuralNet(seed=recipe.seed),
 }

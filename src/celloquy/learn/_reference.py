@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from celloquy.learn._block import CellBlock
-    from celloquy.learn._head import Head
+    from celloquy.learn._model import Model
     from celloquy.learn._neighbours import Neighbours
     from celloquy.learn._representation import Representation
     from celloquy.text import Vocabulary
@@ -66,10 +66,8 @@ class Reference:
     """Names of those cells; shape ``(n_cells,)``."""
     n_seen: int
     """Labelled cells there were before any were left out."""
-    representation: Representation
-    """Fitted representation that the head reads."""
-    head: Head
-    """Fitted head."""
+    model: Model
+    """Fitted representations and heads."""
     space: Representation
     """Fitted dense representation that distances are measured in."""
     index: NeighbourIndex
@@ -106,7 +104,7 @@ class Reference:
             If the block is over other genes.
         """
         self._refuse_other_genes(block)
-        probabilities = self.head.probabilities(self.representation.transform(block))
+        probabilities = self.model.probabilities(block)
         distance = self.neighbours(block).distances.mean(axis=1)
         return Predictions(
             self.labels,
@@ -236,9 +234,6 @@ def fit_reference(
 def _fit(
     cells: CellBlock, codes: NDArray[np.int64], labels: tuple[str, ...], recipe: Recipe
 ) -> Reference:
-    representation = recipe.new_representation()
-    vectors = representation.fit(cells).transform(cells)
-    head = recipe.new_head().fit(vectors, codes, n_labels=len(labels))
     space = recipe.new_space().fit(cells)
     index = NeighbourIndex(dense(space.transform(cells)))
     return Reference(
@@ -248,8 +243,7 @@ def _fit(
         codes=codes,
         cell_names=(),
         n_seen=cells.n_obs,
-        representation=representation,
-        head=head,
+        model=recipe.new_model().fit(cells, codes, n_labels=len(labels)),
         space=space,
         index=index,
         thresholds=Thresholds(max_distance=_distance_threshold(index, recipe.n_neighbours)),
@@ -274,10 +268,6 @@ def _temperature(
         inside, outside = np.flatnonzero(fold != held_out), np.flatnonzero(fold == held_out)
         if not len(inside):
             return 1.0
-        representation = recipe.new_representation()
-        known = cells.rows(inside)
-        vectors = representation.fit(known).transform(known)
-        head = recipe.new_head().fit(vectors, codes[inside], n_labels=n_labels)
-        queried = representation.transform(cells.rows(outside))
-        probabilities[outside] = head.probabilities(queried)
+        model = recipe.new_model().fit(cells.rows(inside), codes[inside], n_labels=n_labels)
+        probabilities[outside] = model.probabilities(cells.rows(outside))
     return fit_temperature(probabilities, codes)

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from celloquy._runtime import atomic_path, sha256_of
 from celloquy.errors import CheckpointError
 from celloquy.learn._block import CellBlock
-from celloquy.learn._head import head_from_state
+from celloquy.learn._model import Model
 from celloquy.learn._neighbours import NeighbourIndex
 from celloquy.learn._predictions import Thresholds
 from celloquy.learn._recipe import Recipe
@@ -34,7 +34,7 @@ FORMAT = "celloquy-reference"
 RECORD = "reference.json"
 _ARRAYS, _GENES, _CELLS = "arrays.safetensors", "genes.parquet", "cells.parquet"
 _AGAIN = "copy it again, or fit it anew."
-_PARTS = ("representation", "head", "space")
+_PARTS = ("model", "space")
 
 
 def save_reference(
@@ -226,8 +226,7 @@ def _assemble(
         codes=codes,
         cell_names=tuple(map(str, cells["name"])),
         n_seen=record["n_seen"],
-        representation=representation_from_state(whole.part("representation")),
-        head=head_from_state(whole.part("head")),
+        model=Model.from_state(whole.part("model")),
         space=representation_from_state(whole.part("space")),
         index=NeighbourIndex(arrays["index.vectors"]),
         thresholds=Thresholds(
