@@ -92,7 +92,7 @@ def _weights(expression: sp.spmatrix | sp.sparray | ArrayLike) -> sp.csr_array:
     InputError
         If a weight is negative or not finite.
     """
-    weights = sp.csr_array(expression if sp.issparse(expression) else np.atleast_2d(expression))
+    weights = sp.csr_array(expression)
     if not (np.isfinite(weights.data) & (weights.data >= 0)).all():
         msg = "Expression holds negative, missing or infinite values, which weigh nothing."
         raise InputError(msg, hint="pass log1p values or counts, not z-scores.")
@@ -105,9 +105,11 @@ def _summed(weights: sp.csr_array, vectors: NDArray[np.float32]) -> NDArray[np.f
 
     summed = np.empty((weights.shape[0], vectors.shape[1]), dtype=np.float32)
     sum_vectors(
-        weights.indptr.astype(np.int64, copy=False),
-        weights.indices.astype(np.int64, copy=False),
-        weights.data.astype(np.float32, copy=False),
+        (
+            weights.indptr.astype(np.int64, copy=False),
+            weights.indices.astype(np.int64, copy=False),
+            weights.data.astype(np.float32, copy=False),
+        ),
         vectors,
         summed,
     )

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 
 @numba.njit(cache=True, parallel=True)
 def sum_vectors(
-    indptr: NDArray[np.int64],
-    indices: NDArray[np.int64],
-    data: NDArray[np.float32],
+    weights: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]],
     vectors: NDArray[np.float32],
     summed: NDArray[np.float32],
 ) -> None:
-    """Write into `summed` each cell's sum of weighted gene vectors, a core per run of cells."""
+    """Write into `summed` each cell's sum of weighted gene vectors, a core per run of cells.
+
+    The weights are a CSR matrix: where each cell begins, the genes, and their values.
+    """
+    indptr, indices, data = weights
     for cell in numba.prange(len(indptr) - 1):
         line = np.zeros(vectors.shape[1], dtype=np.float32)
         for place in range(indptr[cell], indptr[cell + 1]):
