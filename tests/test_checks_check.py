@@ -223,7 +223,7 @@ def test_overlap_with_a_reference_is_counted_by_either_kind_of_reference(adata, 
     ("reference", "mend"),
     [
         (["Cd3e", "Ms4a1", "Il7r"], "but for capitals"),
-        (["ENSG00000198851", "ENSG00000156738"], 'to="ensembl"'),
+        (["ENSG00000198851", "ENSG00000156738"], "cq.knowledge.to_ensembl(adata)"),
         (["YAL001C", "YAL002W"], "same organism"),
     ],
 )

@@ -68,6 +68,13 @@ def test_a_name_that_misleads_is_found_and_counted(names, code, count):
     assert found(*names)[code].count == count
 
 
+def test_symbols_beside_ensembl_ids_are_pointed_at():
+    ids = ("ENSG00000141510", "ENSG00000198851")
+    beside = found(*ids, feature_name=["TP53", "CD3E"])["ensembl-ids"]
+    assert beside.mend.startswith("`gene_column='feature_name'`")
+    assert "to_symbols(adata)" in found(*ids)["ensembl-ids"].mend
+
+
 def test_ensa_is_a_symbol_and_not_an_ensembl_id():
     assert "mixed-ids" not in found("ENSA", "CD3E")
 

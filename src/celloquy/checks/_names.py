@@ -30,6 +30,16 @@ __all__ = ["cell_name_problems", "gene_name_problems", "is_transposed"]
 
 _BARCODE = re.compile(r"[ACGTN]{10,}", re.IGNORECASE)
 _FEATURE_TYPES = ("feature_types", "feature_type")
+_SYMBOL_COLUMNS = (
+    "feature_name",
+    "gene_symbol",
+    "gene_symbols",
+    "gene_name",
+    "gene_names",
+    "gene_short_name",
+    "symbol",
+)
+"""Where CELLxGENE, 10x, Seurat and Monocle files keep symbols beside Ensembl ids."""
 MOST_NAMES = 2_000
 """Names whose form is looked at where any number of them would tell the same."""
 MOST_GENES = 100_000
@@ -80,7 +90,7 @@ def gene_name_problems(var: pd.DataFrame) -> list[Problem]:
         *_repeated(names, var),
         *_unreadable(names),
         *_colliding(names),
-        *_identifiers(names),
+        *_identifiers(names, var),
         *_features(names, var),
         *_organism(names),
     ]
@@ -201,7 +211,7 @@ def _unreadable(names: list[str]) -> list[Problem]:
     dates = [name for name in names if is_excel_date(name)]
     if dates:
         message = f"{len(dates):,} gene names are dates: a spreadsheet changed them."
-        mend = '`cq.knowledge.map_genes(names, to="symbol")` restores them with the HGNC table'
+        mend = "`adata = cq.knowledge.to_symbols(adata)` restores them where it can"
         problems.append(
             Problem("spreadsheet-dates", "warn", message, mend, len(dates), tuple(dates[:3]))
         )
@@ -227,12 +237,12 @@ def _colliding(names: list[str]) -> list[Problem]:
     return [Problem("case-colliding-gene-names", "note", message, None, len(collisions), examples)]
 
 
-def _identifiers(names: list[str]) -> list[Problem]:
+def _identifiers(names: list[str], var: pd.DataFrame) -> list[Problem]:
     ids = [name for name in names if looks_like_ensembl(name)]
     if not ids:
         return []
     share = len(ids) / sum(1 for name in names if name)
-    mend = '`to="symbol"` names genes by symbol'
+    mend = _way_to_symbols(var)
     problems = []
     if share > 0.9:
         message = f"{len(ids):,} of {len(names):,} gene names are Ensembl ids."
@@ -244,11 +254,19 @@ def _identifiers(names: list[str]) -> list[Problem]:
     versioned = [name for name in ids if strip_version(name) != name]
     if versioned:
         message = f"{len(versioned):,} Ensembl ids carry a version, which tables do not list."
-        mend = 'it is left out where ids are mapped; `to="ensembl"` or `to="symbol"`'
+        mend = "`adata = cq.knowledge.to_ensembl(adata)` leaves versions out"
         problems.append(
             Problem("versioned-ids", "note", message, mend, len(versioned), tuple(versioned[:3]))
         )
     return problems
+
+
+def _way_to_symbols(var: pd.DataFrame) -> str:
+    """Name the column of var that holds symbols, or the call that looks them up."""
+    for column in _SYMBOL_COLUMNS:
+        if column in var.columns and _share(clean_names(var[column]), looks_like_ensembl) < 0.5:
+            return f"`gene_column={column!r}` (`--gene-column {column}`) names genes by symbol"
+    return "`adata = cq.knowledge.to_symbols(adata)` names genes by symbol"
 
 
 def _features(names: list[str], var: pd.DataFrame) -> list[Problem]:
@@ -276,9 +294,7 @@ def _organism(names: list[str]) -> list[Problem]:
     organism = guess_organism(names)
     if organism == "mixed":
         message = "Gene names of more than one organism are mixed."
-        mend = (
-            "keep the genes of one organism, or map the other's to it with `cq.knowledge.to_human`"
-        )
+        mend = "keep the genes of one organism, or map mouse genes with `cq.knowledge.to_human`"
         return [Problem("mixed-organisms", "warn", message, mend)]
     if organism is None and any(names):
         examples = tuple(names[:3])

@@ -41,7 +41,7 @@ def symbol_problems(names: Iterable[object], *, organism: str | None) -> list[Pr
     aliases = _listed(table["alias"]) - previous
     alias = [symbol for symbol in others if symbol in aliases]
     unknown = len(others) - len(retired) - len(alias)
-    mend = '`to="symbol"` takes the approved symbols'
+    mend = "`adata = cq.knowledge.to_symbols(adata)` takes the approved symbols"
     problems = []
     if retired:
         message = f"{len(retired):,} of {len(symbols):,} symbols are retired; HGNC renamed them."
@@ -99,11 +99,11 @@ def _overlap_mend(here: set[str], there: set[str]) -> str:
     ids_here = sum(map(looks_like_ensembl, here)) > 0.5 * len(here)
     ids_there = sum(map(looks_like_ensembl, there)) > 0.5 * len(there)
     if ids_here != ids_there:
-        wanted = "ensembl" if ids_there else "symbol"
-        return f'one side has Ensembl ids, the other symbols: `to="{wanted}"`'
+        wanted = "to_ensembl" if ids_there else "to_symbols"
+        return f"one side has Ensembl ids, the other symbols: `cq.knowledge.{wanted}(adata)`"
     in_capitals = len({name.upper() for name in here} & {name.upper() for name in there})
     if in_capitals > 2 * len(here & there):
-        return "the names agree but for capitals, as human and mouse do: `cq.knowledge.to_human`"
+        return "names agree but for capitals, as human and mouse do: `cq.knowledge.to_human(adata)`"
     return "take a reference of the same organism and the same naming"
 
 

@@ -71,7 +71,7 @@ def check_for_verb(
         kind is unknown where expression is needed.
     """
     _refuse_shape(stream, verb)
-    names = stream.var.index if gene_names is None else pd.Index(gene_names, dtype=object)
+    names = stream.var.index if gene_names is None else pd.Index(list(gene_names))
     _refuse_names(stream, names, verb)
     sample = stream.sample(n_sampled, seed=seed).to_csr()
     kind = slot_kind(sample)
