@@ -226,7 +226,7 @@ def test_tries_come_to_an_end(server):
 
 def test_what_is_not_there_is_asked_for_once(server):
     server.script = [answer(404, b"")]
-    with pytest.raises(DownloadError, match="refused .* 404") as failure:
+    with pytest.raises(DownloadError, match=r"refused .* 404") as failure:
         data_get("hgnc", url=server.url, limits=FAST)
     assert not failure.value.retryable
     assert "celloquy data add" in failure.value.hint
@@ -242,7 +242,7 @@ def test_a_silent_server_is_given_up(server):
 
 def test_a_server_that_drips_is_given_up(server):
     server.script = [drip]
-    with pytest.raises(DownloadError, match="it took more than 0.2 s"):
+    with pytest.raises(DownloadError, match=r"it took more than 0\.2 s"):
         data_get("hgnc", url=server.url, limits=DownloadLimits(total_time=0.2, pause=0.0))
 
 

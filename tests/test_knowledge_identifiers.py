@@ -33,8 +33,8 @@ def test_an_ensembl_gene_id_is_known_by_its_whole_form(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["ENSA", "ENST00000269305", "ENSG0000014151", "ENSG000001415100", "ENSG00000141510.", "", "ENSG",
-     "ENSG00000141510-1", " ENSG00000141510"],
+    ["ENSA", "ENST00000269305", "ENSG0000014151", "ENSG000001415100", "ENSG00000141510.", "",
+     "ENSG", "ENSG00000141510-1", " ENSG00000141510"],
 )  # fmt: skip
 def test_what_only_begins_like_an_ensembl_id_is_a_symbol(name):
     assert not looks_like_ensembl(name)

@@ -11,8 +11,10 @@ from celloquy.knowledge._layouts import parse_table
 from celloquy.knowledge._sources import SOURCES, source_of
 
 HGNC = (
-    "hgnc_id\tsymbol\tname\tlocus_group\tstatus\talias_symbol\tprev_symbol\tentrez_id\tensembl_gene_id\n"
-    'HGNC:1\tSEPTIN2\tseptin 2\tprotein-coding gene\tApproved\t"DIFF6|KIAA0158"\tSEPT2\t4735\tENSG00000168385\n'
+    "hgnc_id\tsymbol\tname\tlocus_group\tstatus\t"
+    "alias_symbol\tprev_symbol\tentrez_id\tensembl_gene_id\n"
+    "HGNC:1\tSEPTIN2\tseptin 2\tprotein-coding gene\tApproved\t"
+    '"DIFF6|KIAA0158"\tSEPT2\t4735\tENSG00000168385\n'
     "HGNC:2\tOLD1\twithdrawn\tother\tEntry Withdrawn\t\t\t\t\n"
 )
 

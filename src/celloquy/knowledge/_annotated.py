@@ -279,7 +279,8 @@ def is_protein_coding(
     names, ids = _names_and_ids(data.var, None) if isinstance(data, ad.AnnData) else (data, None)
     cleaned = clean_names(names)
     own_ids = _own_ids(cleaned, ids)
-    table = table or gene_table(_organism(cleaned, own_ids, organism))
+    if table is None:
+        table = gene_table(_organism(cleaned, own_ids, organism))
     if table.biotypes is None:
         name = "mgi" if table.organism == "mouse" else "hgnc"
         msg = f"Which genes code for proteins is not known on this machine ({table.source})."

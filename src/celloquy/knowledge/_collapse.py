@@ -131,7 +131,7 @@ def _collapse_dense(block: NDArray[Any], gene_map: GeneMap, kind: Kind) -> NDArr
 
 def _addable(data: NDArray[Any], merged: NDArray[np.intp], kind: Kind) -> tuple[NDArray[Any], bool]:
     # Gives values that may be added, and whether they went through expm1 for it.
-    if data.dtype.kind in "bui":
+    if data.dtype.kind in {"b", "u", "i"}:
         return (data.astype(np.int32) if data.dtype.itemsize < 4 else data), False
     values = data[merged]
     whole = values == np.floor(values)

@@ -275,7 +275,7 @@ def ids_column(var: pd.DataFrame) -> str | None:
     """
     best, best_share = None, 0.0
     for column in var.columns:
-        if var[column].dtype.kind in "biufcM":
+        if var[column].dtype.kind in {"b", "i", "u", "f", "c", "M"}:
             continue
         filled = [name for name in clean_names(var[column]) if name]
         share = sum(map(looks_like_ensembl, filled)) / len(filled) if filled else 0.0

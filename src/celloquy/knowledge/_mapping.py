@@ -124,7 +124,8 @@ def map_genes(
             for name, own in zip(cleaned, own_ids, strict=True)
         ]
         return _build(columns, _Record(to, ""), collisions, drop_unmapped=drop_unmapped)
-    table = table or gene_table(_organism(cleaned, own_ids, organism))
+    if table is None:
+        table = gene_table(_organism(cleaned, own_ids, organism))
     _check_aliases(cleaned, own_ids, table)
     find = _symbol_of if to == "symbol" else _ensembl_of
     columns = [find(name, own, table) for name, own in zip(cleaned, own_ids, strict=True)]
@@ -377,13 +378,14 @@ def _claim(column: _Column) -> tuple[bool, bool, bool, str, str]:
 
 
 def _suffixed(column: _Column, taken: set[str]) -> str:
-    stem = column.target
-    if column.own_id and column.own_id != stem:
-        stem = f"{column.target}.{column.own_id}"
-    elif column.name and column.name != stem:
-        # An idempotent suffix: a name that has it already is not lengthened again.
-        prefixed = column.name.startswith(f"{column.target}.")
-        stem = column.name if prefixed else f"{column.target}.{column.name}"
+    target, name = column.target, column.name
+    if name.startswith((f"{target}.", f"{target}-")) and name not in taken:
+        return name  # it has its suffix from an earlier mapping
+    stem = target
+    if column.own_id and column.own_id != target:
+        stem = f"{target}.{column.own_id}"
+    elif name and name != target:
+        stem = f"{target}.{name}"
     name, number = stem, 0
     while name in taken:
         number += 1
