@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from celloquy.text._prompt import Counted, Field, Names, Prompt, Segment, Text, plain_text
-from celloquy.text._rank import RankOptions, rank_cells
+from celloquy.text._rank import RankBuffers, RankOptions, rank_cells
 from celloquy.text._ranked import RankedCells
 from celloquy.text._render import render_text
 from celloquy.text._styles import STYLES, Style, get_style
@@ -15,6 +15,7 @@ __all__ = [
     "Field",
     "Names",
     "Prompt",
+    "RankBuffers",
     "RankOptions",
     "RankedCells",
     "Segment",

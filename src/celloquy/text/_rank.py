@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from celloquy.errors import InputError
 from celloquy.io import RowChunk
+from celloquy.text._keys import Keys, keys_of
 from celloquy.text._ranked import RankedCells
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
+    from celloquy.text._kernels import Ranks, Scratch, Wanted
     from celloquy.text._vocabulary import Vocabulary
+
+_BLOCK = 64  # rows a thread takes at a time
+_WORTH_A_THREAD = 100_000  # stored values from which a second thread pays
+_ALL = 2**31 - 1  # more genes than a cell can have
+_HINT = "pass counts or log1p values, for example `layer='counts'`."
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,34 +40,74 @@ class RankOptions:
     n_top_genes: int | None = None
     """The most genes kept in a cell, at least 1; `None` keeps all that are expressed."""
     rank_by: Literal["value", "specificity"] = "value"
-    """Rank by expression, or by expression over the gene's median in a corpus."""
+    """Rank by expression, or by expression over the gene's median in a corpus. A cell's total
+    scales all its values alike, so counts and counts per 10,000 give one order; logarithms
+    give another one."""
     minimum: float = 0.0
     """Expression must exceed this, in the unit of the slot; else a gene is not expressed."""
     medians: NDArray[np.float64] | None = None
     """Median over a corpus of each gene of the vocabulary, in any one unit, NaN where it is
-    unknown; shape ``(n_genes,)``. Only for ``rank_by="specificity"``."""
+    unknown; shape ``(n_genes,)``. Only for ``rank_by="specificity"``. A gene without a
+    positive median has no specificity: it is left out and, where expressed, counted in
+    `cut`."""
 
     def __post_init__(self) -> None:
         if self.n_top_genes is not None and self.n_top_genes < 1:
             msg = f"`n_top_genes` must be at least 1, got {self.n_top_genes}."
             raise InputError(msg, hint="pass `n_top_genes=None` to keep every expressed gene.")
         if self.rank_by not in {"value", "specificity"}:
-            msg = f"`rank_by` is 'value' or 'specificity', got {self.rank_by!r}."
+            msg = f"`rank_by` must be 'value' or 'specificity', got {self.rank_by!r}."
             raise InputError(msg)
         if not 0 <= self.minimum < np.inf:
             msg = f"`minimum` must be a number of at least 0, got {self.minimum}."
             raise InputError(msg, hint="pass `minimum=0` to keep every expressed gene.")
         if (self.medians is None) != (self.rank_by == "value"):
-            msg = f"`rank_by={self.rank_by!r}` goes {_with(self.medians)} `medians`."
+            given = "without" if self.medians is None else "with"
+            msg = f"`rank_by={self.rank_by!r}` was given {given} `medians`."
             raise InputError(msg, hint="pass `rank_by='specificity'` and `medians=` together.")
-
-
-def _with(medians: NDArray[np.float64] | None) -> str:
-    return "without" if medians is not None else "with"
 
 
 BY_VALUE = RankOptions()
 """Every expressed gene, by value."""
+
+
+class RankBuffers:
+    """Memory that consecutive calls of :func:`rank_cells` share.
+
+    A result that was written here is overwritten by the next call with the same buffers.
+    One call at a time may use them.
+    """
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, NDArray[np.int32]] = {}
+        self._scratch: list[Scratch] = []
+        self._genes: _Genes | None = None
+
+    def take(self, name: str, size: int) -> NDArray[np.int32]:
+        """Give an array of at least `size` integers, the same one as long as it is enough."""
+        if name not in self._arrays or len(self._arrays[name]) < size:
+            self._arrays[name] = np.empty(size + size // 8, dtype=np.int32)
+        return self._arrays[name]
+
+    def scratch(self, n_threads: int, longest: int, nowhere: int) -> list[Scratch]:
+        """Give each thread what it works on, for rows of `longest` values."""
+        from celloquy.text._kernels import MARGIN, new_scratch
+
+        fits = self._scratch and (
+            len(self._scratch[0].keys) >= longest
+            and len(self._scratch[0].key_at) == nowhere + MARGIN
+        )
+        kept = self._scratch if fits else []
+        missing = n_threads - len(kept)
+        self._scratch = kept + [new_scratch(longest, nowhere) for _ in range(missing)]
+        return self._scratch[:n_threads]
+
+    def genes(self, columns: NDArray[np.int32] | None, vocabulary: Vocabulary, n: int) -> _Genes:
+        """Give the tables of `n` columns, made again only for other columns or genes."""
+        made = self._genes
+        if made is None or not made.are_of(columns, vocabulary, n):
+            self._genes = made = _Genes.of(columns, vocabulary, n)
+        return made
 
 
 def rank_cells(
@@ -67,88 +116,294 @@ def rank_cells(
     *,
     columns: NDArray[np.int32] | None = None,
     options: RankOptions = BY_VALUE,
+    buffers: RankBuffers | None = None,
 ) -> RankedCells:
     """Rank the expressed genes of each cell: value descending, then the gene's name alone.
+
+    Equal values follow :func:`celloquy.text.tie_key`, so a cell reads the same alone and
+    among others, in any order of columns. The order is that of the values as stored, in
+    their own precision; zeros, stored or not, have no rank.
 
     Parameters
     ----------
     cells
-        Expression (counts, or any other non-negative values), shape ``(n_obs, n_vars)``.
+        Expression (counts, or any other non-negative values), shape ``(n_obs, n_vars)``;
+        not changed.
     vocabulary
         The genes that the result points into.
     columns
         Position in `vocabulary` of each source column, -1 where it is left out; shape
-        ``(n_vars,)``. `None` takes the columns as the vocabulary, in its order.
+        ``(n_vars,)``. `None` takes the columns as the vocabulary, in its order. Columns
+        left out are not counted in `cut`. Values of columns of one gene are summed.
     options
         What is ranked, and how far down.
+    buffers
+        Memory to write to; the result is then valid until the next call with it.
 
     Raises
     ------
     InputError
-        If a value is negative, infinite or NaN, or shapes do not fit together.
+        If a value is negative, infinite or NaN (in columns that are left out, too), or is
+        no number, or if shapes do not fit together.
+
+    Notes
+    -----
+    After Cell2Sentence (Levine et al., ICML 2024), which breaks ties at random; rank by
+    specificity after Geneformer (Theodoris et al., Nature 2023).
+
+    Examples
+    --------
+    >>> import scipy.sparse as sp
+    >>> from celloquy.text import Vocabulary, rank_cells
+    >>> counts = sp.csr_matrix([[3, 0, 9], [0, 0, 0]])
+    >>> list(rank_cells(counts, Vocabulary(("CD3E", "MS4A1", "IL7R"))))
+    [['IL7R', 'CD3E'], []]
     """
-    matrix = cells.to_csr() if isinstance(cells, RowChunk) else cells
-    start = cells.start if isinstance(cells, RowChunk) else 0
-    if columns is None:
-        columns = np.arange(matrix.shape[1], dtype=np.int32)
-    _refuse_unrankable(matrix, start, columns, vocabulary)
-    parts = [_rank_cell(row, vocabulary, columns, options) for row in _rows(matrix)]
-    offsets = np.concatenate([[0], np.cumsum([len(genes) for genes, _, _ in parts])])
-    return RankedCells(
-        np.concatenate([np.empty(0, np.int32), *(genes for genes, _, _ in parts)]),
-        offsets.astype(np.int64),
-        np.concatenate([np.empty(0, np.float32), *(values for _, values, _ in parts)]),
-        np.array([cut for _, _, cut in parts], dtype=np.int32),
-        vocabulary,
-    )
-
-
-def _rows(matrix: sp.csr_matrix | sp.csr_array) -> list[tuple[NDArray[np.int32], NDArray[Any]]]:
-    cells = range(matrix.shape[0])
-    ends = matrix.indptr
-    return [
-        (matrix.indices[ends[i] : ends[i + 1]], matrix.data[ends[i] : ends[i + 1]]) for i in cells
-    ]
-
-
-def _rank_cell(
-    row: tuple[NDArray[np.int32], NDArray[Any]],
-    vocabulary: Vocabulary,
-    columns: NDArray[np.int32],
-    options: RankOptions,
-) -> tuple[NDArray[np.int32], NDArray[np.float32], int]:
-    genes = columns[row[0]]
-    summed = np.zeros(len(vocabulary), dtype=np.result_type(row[1], np.uint8))
-    np.add.at(summed, genes[genes >= 0], row[1][genes >= 0])
-    expressed = np.flatnonzero(summed > options.minimum).astype(np.int32)
-    n_expressed = len(expressed)
-    values = summed[expressed]
+    buffers = RankBuffers() if buffers is None else buffers
+    rows = _Rows.of(cells)
+    genes = buffers.genes(columns, vocabulary, rows.n_vars)
+    if genes.merged is not None:
+        rows = rows.with_sums(genes.merged)
     if options.medians is not None:
-        known = options.medians[expressed] > 0
-        expressed, values = expressed[known], values[known]
-        by = values / options.medians[expressed]
+        return _by_specificity(rows, genes, options, buffers)
+    keys, ranks = _rank(rows, genes, options, buffers)
+    return _gather(ranks, keys, vocabulary)
+
+
+class _Rows(NamedTuple):
+    """The CSR arrays of some cells, checked to fit together."""
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    data: NDArray[Any]
+    n_vars: int
+    start: int
+
+    @staticmethod
+    def of(cells: RowChunk | sp.csr_matrix | sp.csr_array) -> _Rows:
+        if isinstance(cells, RowChunk):
+            n_vars, start = cells.n_vars, cells.start
+        else:
+            n_vars, start = cells.shape[1], 0
+            if not cells.has_canonical_format:
+                cells = cells.copy()
+                cells.sum_duplicates()
+        indptr = np.ascontiguousarray(cells.indptr, dtype=np.int64)
+        ends = (indptr[0], indptr[-1], (np.diff(indptr) < 0).any())
+        if ends[0] < 0 or ends[1] > min(len(cells.indices), len(cells.data)) or ends[2]:
+            msg = "The row ends of the matrix (`indptr`) do not fit its values."
+            raise InputError(msg, hint="the file is damaged: write it again from its source.")
+        data = np.ascontiguousarray(cells.data)
+        return _Rows(indptr, np.ascontiguousarray(cells.indices, np.int32), data, n_vars, start)
+
+    def with_sums(self, merged: NDArray[np.int32]) -> _Rows:
+        """Put the sum of the values of each cell and merged gene at the first, 0 at others.
+
+        `merged` numbers the columns whose gene has several, -1 for the others; shape
+        ``(n_vars,)``. Values are added in rising order, in 64 bits: columns may come in any.
+        """
+        genes = merged[self.indices]
+        which = np.flatnonzero(genes >= 0)
+        cells = np.searchsorted(self.indptr, which, side="right")
+        wide = np.result_type(self.data.dtype, np.int64 if self.data.dtype.kind in "bi" else "u8")
+        data = self.data.astype(np.float64 if self.data.dtype.kind == "f" else wide)
+        which = which[np.lexsort((data[which], genes[which], cells))]
+        cells = np.searchsorted(self.indptr, which, side="right")
+        begins = np.flatnonzero(np.diff(cells, prepend=-1) | np.diff(genes[which], prepend=-1))
+        sums = np.add.reduceat(data[which], begins) if len(which) else data[:0]
+        data[which] = 0
+        data[which[begins]] = sums
+        return self._replace(data=data)
+
+
+class _Genes(NamedTuple):
+    """Where the columns of a source stand in the vocabulary and among equals."""
+
+    columns: NDArray[np.int32] | None
+    vocabulary: Vocabulary
+    positions: NDArray[np.int32]
+    place: NDArray[Any]
+    gene: NDArray[Any]
+    nowhere: int
+    merged: NDArray[np.int32] | None
+
+    @staticmethod
+    def of(columns: NDArray[np.int32] | None, vocabulary: Vocabulary, n_vars: int) -> _Genes:
+        from celloquy.text._kernels import MARGIN
+
+        n_genes = len(vocabulary)
+        positions = np.arange(n_genes, dtype=np.int32) if columns is None else columns
+        if len(positions) != n_vars:
+            told = "columns" if columns is not None else "vocabulary"
+            msg = f"The cells have {n_vars:,} columns, but `{told}` has {len(positions):,}."
+            raise InputError(msg, hint="pass `columns=`, one position or -1 for each column.")
+        if n_vars and not -1 <= positions.min() <= positions.max() < n_genes:
+            msg = f"`columns` points outside the vocabulary of {n_genes:,} genes."
+            raise InputError(msg, hint="positions run from 0; -1 leaves a column out.")
+        nowhere = -(-max(n_genes, 1) // 64) * 64
+        dtype = np.uint16 if nowhere < 2**16 else np.int32
+        place = np.full(n_vars + 1, nowhere, dtype=dtype)
+        place[:-1][positions >= 0] = vocabulary.place[positions[positions >= 0]]
+        gene = np.zeros(nowhere + MARGIN, dtype=dtype)
+        gene[vocabulary.place] = np.arange(n_genes)
+        shared = np.bincount(positions[positions >= 0], minlength=n_genes) > 1
+        merged = None
+        if shared.any():
+            several = (positions >= 0) & shared[positions]
+            merged = np.where(several, positions, -1).astype(np.int32)
+        return _Genes(columns, vocabulary, positions, place, gene, nowhere, merged)
+
+    def are_of(self, columns: NDArray[np.int32] | None, vocabulary: Vocabulary, n: int) -> bool:
+        return (
+            self.columns is columns and self.vocabulary is vocabulary and len(self.positions) == n
+        )
+
+    def wanted(self, *, floor: int, ceiling: int, n_top_genes: int | None) -> Wanted:
+        from celloquy.text._kernels import Wanted
+
+        leaves_out = bool((self.positions < 0).any())
+        most = n_top_genes or _ALL
+        return Wanted(self.place, self.gene, self.nowhere, leaves_out, floor, ceiling, most)
+
+
+def _rank(
+    rows: _Rows, genes: _Genes, options: RankOptions, buffers: RankBuffers
+) -> tuple[Keys, Ranks]:
+    """Rank by the stored values.
+
+    Raises
+    ------
+    InputError
+        If a value has no rank, or a column does not exist or repeats within a cell.
+    """
+    from celloquy.text._kernels import BAD_COLUMN
+
+    keys = keys_of(rows.data, rows.indptr, minimum=options.minimum)
+    wanted = genes.wanted(
+        floor=keys.floor(options.minimum), ceiling=keys.ceiling, n_top_genes=options.n_top_genes
+    )
+    ranks = _run(rows, keys, wanted, buffers)
+    if not ranks.status.any():
+        return keys, ranks
+    _refuse(rows, genes)
+    if (ranks.status == BAD_COLUMN).any():
+        msg = (
+            f"Cell {rows.start + int(np.argmax(ranks.status == BAD_COLUMN))} names a column twice."
+        )
+        raise InputError(msg, hint="the file is damaged: write it again from its source.")
+    return _rank(rows._replace(data=rows.data + 0.0), genes, options, buffers)  # -0.0 to 0.0
+
+
+def _run(rows: _Rows, keys: Keys, wanted: Wanted, buffers: RankBuffers) -> Ranks:
+    """Run the kernel, blocks of rows on as many threads as numba is allowed."""
+    import numba
+
+    from celloquy.text._kernels import Cells, Job, Ranks, rank_rows
+
+    n_obs = len(rows.indptr) - 1
+    lengths = np.diff(rows.indptr)
+    first = np.concatenate([[0], np.cumsum(np.minimum(lengths, wanted.n_top_genes))])
+    ranks = Ranks(
+        buffers.take("genes", first[-1]),
+        buffers.take("keys", first[-1]),
+        first,
+        np.zeros(n_obs, np.int64),
+        np.zeros(n_obs, np.int32),
+        np.zeros(n_obs, np.uint8),
+    )
+    job = Job(Cells(rows.indptr, rows.indices, keys.keys), wanted, ranks)
+    n_threads = 1 if lengths.sum() < _WORTH_A_THREAD else numba.get_num_threads()
+    blocks = itertools.count(0, _BLOCK)
+
+    def work(scratch: Scratch) -> None:
+        while (start := next(blocks)) < n_obs:
+            rank_rows(job, scratch, start, min(start + _BLOCK, n_obs))
+
+    scratch = buffers.scratch(n_threads, int(lengths.max(initial=0)), wanted.nowhere)
+    if n_threads == 1:
+        work(scratch[0])
     else:
-        by = values
-    order = np.lexsort((vocabulary.place[expressed], by))
-    falling = np.lexsort((vocabulary.place[expressed], len(by) - np.searchsorted(by[order], by)))
-    falling = falling[: options.n_top_genes]
-    kept = expressed[falling]
-    return kept, values[falling].astype(np.float32), n_expressed - len(kept)
+        with ThreadPoolExecutor(n_threads) as pool:
+            list(pool.map(work, scratch))
+    return ranks
 
 
-def _refuse_unrankable(
-    matrix: sp.csr_matrix | sp.csr_array,
-    start: int,
-    columns: NDArray[np.int32],
-    vocabulary: Vocabulary,
-) -> None:
-    bad = np.flatnonzero(~((matrix.data >= 0) & (matrix.data < np.inf)))
-    if not len(bad):
+def _gather(ranks: Ranks, keys: Keys, vocabulary: Vocabulary) -> RankedCells:
+    from celloquy.text._kernels import close_gaps
+
+    offsets = np.concatenate([[0], np.cumsum(ranks.kept)])
+    if offsets[-1] != ranks.first[-1]:
+        close_gaps(ranks, offsets)
+    n_kept = offsets[-1]
+    values = keys.values(ranks.keys[:n_kept])
+    return RankedCells(ranks.genes[:n_kept], offsets, values, ranks.cut, vocabulary)
+
+
+def _by_specificity(
+    rows: _Rows, genes: _Genes, options: RankOptions, buffers: RankBuffers
+) -> RankedCells:
+    """Rank by value over median, and give the values.
+
+    Raises
+    ------
+    InputError
+        If there is not one median a gene, or a value has no rank.
+    """
+    from celloquy.text._kernels import Cells, take_keys
+
+    medians = np.append(np.asarray(options.medians, dtype=np.float64), np.nan)
+    if len(medians) != len(genes.vocabulary) + 1:
+        msg = (
+            f"`medians` has {len(medians) - 1:,} values, the vocabulary"
+            f" {len(genes.vocabulary):,} genes."
+        )
+        raise InputError(msg, hint="give one median a gene, NaN where it is unknown.")
+    _refuse(rows, genes)
+    medians[~(medians > 0)] = np.nan
+    medians = medians[genes.positions][rows.indices]
+    expressed = rows.data > options.minimum
+    shares = np.where(expressed & (medians > 0), rows.data / medians, 0.0)
+    unknown = expressed & np.isnan(medians) & (genes.positions[rows.indices] >= 0)
+    keys, ranks = _rank(
+        rows._replace(data=shares), genes, RankOptions(options.n_top_genes), buffers
+    )
+    cells = np.repeat(np.arange(len(ranks.cut)), np.diff(rows.indptr))
+    ranks.cut[:] += np.bincount(cells[unknown], minlength=len(ranks.cut)).astype(np.int32)
+    keys = keys_of(rows.data, rows.indptr)
+    wanted = genes.wanted(floor=0, ceiling=0, n_top_genes=None)
+    key_at = np.empty(genes.nowhere + 1, dtype=np.int32)
+    take_keys(Cells(rows.indptr, rows.indices, keys.keys), wanted, ranks, key_at)
+    return _gather(ranks, keys, genes.vocabulary)
+
+
+def _is_rankable(data: NDArray[Any]) -> NDArray[np.bool_]:
+    return (data >= 0) & (data <= np.finfo(np.float32).max)  # a comparison with NaN is false
+
+
+def _refuse(rows: _Rows, genes: _Genes) -> None:
+    """Name the first value without a rank, or the first column that is not there.
+
+    Raises
+    ------
+    InputError
+        If there is one.
+    """
+    begin, end = rows.indptr[0], rows.indptr[-1]
+    outside = (rows.indices[begin:end] < 0) | (rows.indices[begin:end] >= rows.n_vars)
+    if outside.any():
+        first = begin + int(np.argmax(outside))
+        cell, column = _cell(rows, first), rows.indices[first]
+        msg = f"Cell {cell} has a value in column {column}, but there are {rows.n_vars} columns."
+        raise InputError(msg, hint="the file is damaged: write it again from its source.")
+    bad = ~_is_rankable(rows.data[begin:end])
+    if not bad.any():
         return
-    first = bad[0]
-    cell = start + int(np.searchsorted(matrix.indptr, first, side="right")) - 1
-    column = int(matrix.indices[first])
-    gene = columns[column]
-    name = repr(vocabulary.names[gene]) if gene >= 0 else f"of column {column}"
-    msg = f"Cell {cell} holds {matrix.data[first]} for gene {name}; it has no rank."
-    raise InputError(msg, hint="pass counts or log1p values, for example `layer='counts'`.")
+    first = begin + int(np.argmax(bad))
+    gene = genes.positions[rows.indices[first]]
+    name = repr(genes.vocabulary.names[gene]) if gene >= 0 else f"column {rows.indices[first]}"
+    msg = f"Cell {_cell(rows, first)} holds {rows.data[first]} for {name}, which has no rank."
+    raise InputError(msg, hint=_HINT)
+
+
+def _cell(rows: _Rows, position: int) -> int:
+    return rows.start + int(np.searchsorted(rows.indptr, position, side="right")) - 1
