@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.feature_selection import f_classif
 from sklearn.linear_model import LogisticRegression as SklearnLogistic
 from sklearn.neighbors import KNeighborsClassifier
 
 from celloquy.errors import InputError
 from celloquy.learn import BoostedTrees, LogisticRegression, NearestNeighbours, NeuralNet
 from celloquy.learn._head import head_from_state
+from celloquy.learn._markers import marker_features
 
 HEADS = {
     "knn": NearestNeighbours,
@@ -38,6 +40,29 @@ def test_logistic_regression_is_that_of_scikit_learn(n_labels, balanced):
     np.testing.assert_allclose(
         ours.probabilities(queries), theirs.predict_proba(queries), atol=2e-3
     )
+
+
+def test_markers_are_the_features_with_the_largest_f_of_one_label_against_the_rest():
+    vectors, codes = clouds(3, n=200, d=20)
+    expected = set()
+    for label in range(3):
+        expected |= set(np.argsort(-f_classif(vectors, codes == label)[0])[:4].tolist())
+    for given in (vectors, sp.csr_matrix(vectors)):
+        assert marker_features(given, codes, n_markers=4).tolist() == sorted(expected)
+
+
+def test_a_feature_that_never_varies_is_no_marker():
+    vectors = np.array([[1, 7, 0], [2, 7, 0], [3, 7, 0]], dtype=np.float32)
+    assert marker_features(vectors, np.array([0, 1, 1]), n_markers=3).tolist() == [0]
+
+
+def test_logistic_regression_on_markers_is_that_of_scikit_learn_on_those_columns():
+    vectors, codes = clouds(3, n=200, d=20)
+    ours = LogisticRegression(n_markers=4).fit(vectors, codes, n_labels=3)
+    kept = vectors[:, ours.features]
+    theirs = SklearnLogistic(C=0.1, class_weight="balanced", max_iter=300).fit(kept, codes)
+    assert len(ours.features) < 20
+    np.testing.assert_allclose(ours.probabilities(vectors), theirs.predict_proba(kept), atol=2e-3)
 
 
 @pytest.mark.parametrize("weighted", [True, False])
@@ -149,6 +174,7 @@ def test_the_order_of_features_does_not_matter(name):
     ("make", "message"),
     [
         (lambda: NearestNeighbours(n_neighbours=0), "`n_neighbours` must be at least 1, got 0"),
+        (lambda: LogisticRegression(n_markers=0), "`n_markers` must be at least 1, got 0"),
         (lambda: LogisticRegression(inverse_penalty=0), "`inverse_penalty` must be above 0"),
     ],
 )

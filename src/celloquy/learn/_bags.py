@@ -28,7 +28,7 @@ def rank_weights(n_top_genes: int) -> NDArray[np.float32]:
 
     Examples
     --------
-    >>> rank_weights(3).round(3).tolist()  # 1 - log(1..3) / log(4)
+    >>> [round(float(weight), 3) for weight in rank_weights(3)]  # 1 - log(1..3) / log(4)
     [1.0, 0.5, 0.208]
     """
     ranks = np.arange(n_top_genes)

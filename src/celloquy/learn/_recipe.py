@@ -47,6 +47,8 @@ class Recipe:
     """Cells that knn asks, and that distances are measured to."""
     inverse_penalty: float | None = None
     """Penalty of logistic; `None` takes the one measured for the representation."""
+    n_markers: int | None = 200
+    """Genes a label that logistic reads from log values; `None` reads all."""
     calibrate: bool = False
     """Whether probabilities are calibrated on held-out folds of the reference."""
     max_cells: int = 50_000
@@ -118,7 +120,10 @@ REPRESENTATIONS: dict[str, Callable[[Recipe], Representation]] = {
 
 def _logistic(recipe: Recipe, representation: str) -> Head:
     usual = LOG_PENALTY if representation in {"log", "pca"} else UNIT_PENALTY
-    return LogisticRegression(inverse_penalty=recipe.inverse_penalty or usual)
+    return LogisticRegression(
+        inverse_penalty=recipe.inverse_penalty or usual,
+        n_markers=recipe.n_markers if representation == "log" else None,
+    )
 
 
 HEADS: dict[str, Callable[[Recipe, str], Head]] = {
