@@ -58,20 +58,18 @@ class MemoryTables(Tables):
 
 
 class ViewRows(RowReader):
-    """Rows of a view, or of an object that only anndata can slice: taken piece by piece."""
+    """Rows of a view in memory, taken piece by piece."""
 
     def __init__(self, adata: AnnData, *, layer: str | None, use_raw: bool, where: str) -> None:
         self._adata, self._layer, self._use_raw = adata, layer, use_raw
         self._where = where
         n_vars = adata.raw.n_vars if use_raw else adata.n_vars
         self.shape = adata.n_obs, n_vars
-        self.prefetch = bool(adata.isbacked)
+        self.prefetch = False
 
     def read(self, start: int, stop: int, scratch: Scratch) -> RowBlock:
         piece = self._adata[start:stop]
         matrix = _matrix(piece, layer=self._layer, use_raw=self._use_raw)
-        if hasattr(matrix, "to_memory"):
-            matrix = matrix.to_memory()
         dtype = plain_dtype(matrix.dtype, where=self._where)
         if not is_sparse(matrix):
             return dense_block(np.asarray(matrix).astype(dtype, copy=False))
@@ -83,10 +81,19 @@ class ViewRows(RowReader):
 
 
 def stream_adata(adata: AnnData, *, layer: str | None, use_raw: bool) -> MatrixStream:
-    """Stream one slot of an AnnData; an in-memory CSR matrix is not copied."""
+    """Stream one slot of an AnnData; an in-memory CSR matrix is not copied.
+
+    Raises
+    ------
+    InputError
+        If it is a view of a backed object, which anndata cannot read piece by piece.
+    """
     source = adata.filename.name if adata.isbacked and adata.filename else NAME
     slot = _checked_slot(adata, layer=layer, use_raw=use_raw, source=source)
     where = f"{slot} of '{source}'"
+    if adata.is_view and adata.isbacked:
+        msg = f"This is a view of '{source}', which is backed by its file."
+        raise InputError(msg, hint="read it first: `adata.to_memory()`.")
     if adata.is_view:
         rows: RowReader = ViewRows(adata, layer=layer, use_raw=use_raw, where=where)
     else:

@@ -125,8 +125,7 @@ def _rows(file: IO[bytes], where: str, *, n_obs: int, n_vars: int) -> RowReader:
             f"{n_obs:,} cells are named."
         )
         raise InputError(msg, hint="put barcodes, genes and matrix of the same run together.")
-    dtype = np.dtype(np.int32 if kind == "integer" else np.float64)
-    spool = Spool(n_vars=n_vars, dtype=dtype, where=where)
+    spool = Spool(n_vars=n_vars, dtype=np.dtype(np.float64), where=where, narrow=True)
     entries = _entries(file, where, n_entries=n_entries, is_pattern=kind == "pattern")
     placed = ((b, a, v) if is_by_gene else (a, b, v) for a, b, v in entries)
     spool.append_entries(placed, n_obs=n_obs, n_entries=n_entries)

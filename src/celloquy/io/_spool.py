@@ -128,15 +128,19 @@ class Spool:
         Of the values.
     where
         Name of the matrix for messages.
+    narrow
+        Whether values that float32 holds exactly come as float32.
     """
 
-    def __init__(self, *, n_vars: int, dtype: np.dtype[Any], where: str) -> None:
+    def __init__(
+        self, *, n_vars: int, dtype: np.dtype[Any], where: str, narrow: bool = False
+    ) -> None:
         self._n_vars, self._dtype, self._where = n_vars, dtype, where
         self._lengths: list[NDArray[np.int64]] = []
         half = MEMORY_BYTES // 2
         self._indices = Growing(np.dtype(np.int32), most_bytes=half)
         self._data = Growing(dtype, most_bytes=half)
-        self._is_single = True
+        self._is_single = narrow
 
     def append(self, block: RowBlock) -> None:
         """Add rows at the end."""
@@ -144,11 +148,12 @@ class Spool:
         self._lengths.append(np.diff(block.indptr))
         self._indices.append(block.indices)
         self._data.append(block.data)
-        if self._is_single and self._dtype == np.float64:
-            self._is_single = bool((block.data.astype(np.float32) == block.data).all())
+        if self._is_single:
+            single = block.data.astype(np.float32)
+            self._is_single = bool(((single == block.data) | np.isnan(block.data)).all())
 
     def finish(self) -> CsrRows:
-        """Give the reader of all rows; values that float32 holds exactly come as float32."""
+        """Give the reader of all rows."""
         indptr = np.concatenate([[0], *self._lengths]).cumsum().astype(np.int64)
         if self._data.is_on_disk:
             size = (self._indices.size * 4 + self._data.size * self._dtype.itemsize) / 2**30
@@ -157,14 +162,13 @@ class Spool:
                 f"once to a temporary file of {size:.1f} GiB. An h5ad with CSR needs none."
             )
             warnings.warn(msg, stacklevel=2)
-        is_single = self._is_single and self._dtype == np.float64
         return CsrRows(
             MemoryArray(indptr),
             self._indices.finish(),
             self._data.finish(),
             shape=(len(indptr) - 1, self._n_vars),
             where=self._where,
-            dtype=np.dtype(np.float32) if is_single else None,
+            dtype=np.dtype(np.float32) if self._is_single else None,
             on_close=self.close,
         )
 

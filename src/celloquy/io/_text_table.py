@@ -61,7 +61,7 @@ def _stream(path: Path, *, transpose: bool) -> MatrixStream:
     blocks = _blocks(path, columns, delimiter=delimiter, names=names)
     n_lines = _n_lines(path) - 1 if transpose else 0
     n_vars = n_lines if transpose else len(columns)
-    spool = Spool(n_vars=n_vars, dtype=np.dtype(np.float64), where=where)
+    spool = Spool(n_vars=n_vars, dtype=np.dtype(np.float64), where=where, narrow=True)
     if transpose:
         n_entries = n_lines * len(columns) // 5
         entries = _entries_by_gene(blocks)
