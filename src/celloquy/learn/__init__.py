@@ -20,6 +20,7 @@ from celloquy.learn._representation import Representation, Vectors
 from celloquy.learn._state import State
 from celloquy.learn._trees import BoostedTrees
 from celloquy.learn._values import LogValues
+from celloquy.learn._weighted import weighted_gene_vectors
 
 __all__ = [
     "UNKNOWN",
@@ -53,4 +54,5 @@ __all__ = [
     "log_normalise",
     "majority",
     "save_reference",
+    "weighted_gene_vectors",
 ]

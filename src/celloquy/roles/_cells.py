@@ -1,0 +1,182 @@
+"""Cells opened for a verb: checked, their genes mapped, given as blocks over a vocabulary."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+from celloquy._runtime import closest
+from celloquy.checks import check_for_verb
+from celloquy.errors import InputError
+from celloquy.io import CHUNK_SIZE, open_stream
+from celloquy.knowledge import GeneMap, collapse, map_genes
+from celloquy.learn import CellBlock
+from celloquy.text import Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from celloquy.checks import SlotKind
+    from celloquy.io import CellStream, RowChunk
+    from celloquy.roles._targets import Source
+
+Collisions = Literal["refuse", "sum", "keep"]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Where expression and gene names are read from."""
+
+    layer: str | None = None
+    """Layer that holds the expression; `None` takes ``X``."""
+    use_raw: bool = False
+    """Whether ``raw.X`` is taken."""
+    gene_column: str | None = None
+    """Column of var that holds the gene names; `None` takes ``var_names``."""
+    collisions: Collisions = "refuse"
+    """What happens when several columns carry one gene: refused, summed, or kept apart."""
+
+
+@dataclass(frozen=True, eq=False)
+class OpenCells:
+    """A checked source of cells with its genes resolved."""
+
+    stream: CellStream
+    """The open stream."""
+    kind: SlotKind
+    """What its values are."""
+    genes: GeneMap
+    """Which gene each column stands for."""
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The genes of the map."""
+        return Vocabulary(self.genes.names, self.genes.ids)
+
+    def over(self, vocabulary: Vocabulary) -> OpenCells:
+        """Give the same cells over the genes of another vocabulary; other genes are left out."""
+        position = vocabulary.find(self.genes.names)
+        columns = np.where(self.genes.columns >= 0, position[self.genes.columns], -1)
+        genes = replace(
+            self.genes, names=vocabulary.names, ids=vocabulary.ids, columns=columns.astype(np.int32)
+        )
+        return replace(self, genes=genes)
+
+    def measured(self) -> NDArray[np.bool_]:
+        """Which genes of the map at least one column stands for; shape ``(n_genes,)``."""
+        found = np.zeros(len(self.genes.names), dtype=bool)
+        found[self.genes.columns[self.genes.columns >= 0]] = True
+        return found
+
+    def block(self, chunk: RowChunk, vocabulary: Vocabulary) -> CellBlock:
+        """Bring a chunk's columns to the genes of the map, whose vocabulary is given."""
+        unit: Literal["counts", "log1p"] = "log1p" if self.kind.kind == "log1p" else "counts"
+        expression = collapse(chunk.to_csr(), self.genes, kind=unit)
+        _refuse_unusable(expression.data, chunk, self.stream)
+        return CellBlock(sp.csr_matrix(expression), self.kind.kind, vocabulary)
+
+    def blocks(
+        self,
+        vocabulary: Vocabulary,
+        *,
+        columns: Sequence[str] = (),
+        start: int = 0,
+        stop: int | None = None,
+    ) -> Iterator[tuple[RowChunk, CellBlock]]:
+        """Give all cells in order, each chunk with its block."""
+        chunks = self.stream.chunks(CHUNK_SIZE, columns=columns, start=start, stop=stop)
+        for chunk in chunks:
+            yield chunk, self.block(chunk, vocabulary)
+
+
+@contextmanager
+def open_cells(
+    source: Source,
+    *,
+    verb: str,
+    read: ReadOptions,
+    needs: Literal["rankable", "expression"] = "expression",
+) -> Iterator[OpenCells]:
+    """Open cells, refuse what the verb cannot use, and resolve gene names.
+
+    Parameters
+    ----------
+    source
+        An AnnData, or a file that :func:`celloquy.read` takes.
+    verb
+        Name of the verb, for messages.
+    read
+        Where expression and gene names are read from.
+    needs
+        What the verb needs of the values.
+
+    Yields
+    ------
+    The open cells; they are closed when the block ends.
+    """
+    with open_stream(source, layer=read.layer, use_raw=read.use_raw) as stream:
+        kind = check_for_verb(stream, verb=verb, needs=needs, source=source)
+        names = gene_names(stream.var, read.gene_column)
+        yield OpenCells(stream, kind, map_genes(names, collisions=read.collisions))
+
+
+def gene_names(var: pd.DataFrame, gene_column: str | None) -> list[str]:
+    """Take gene names from var's index, or from one of its columns.
+
+    Raises
+    ------
+    InputError
+        If var has no such column.
+    """
+    if gene_column is None:
+        return [str(name) for name in var.index]
+    if gene_column not in var:
+        msg = f"`var` has no column {gene_column!r}{closest(gene_column, map(str, var.columns))}."
+        listed = ", ".join(map(str, var.columns)) or "no columns"
+        raise InputError(msg, hint=f"it has: {listed}.")
+    return ["" if missing else str(name) for name, missing in zip(
+        var[gene_column], var[gene_column].isna(), strict=True
+    )]  # fmt: skip
+
+
+def obs_column(stream: CellStream, key: str) -> pd.Series[Any]:
+    """Read a column of obs for all cells, or name the closest one there is.
+
+    Raises
+    ------
+    InputError
+        If obs has no such column.
+    """
+    if key not in stream.obs_columns:
+        near = closest(key, stream.obs_columns)
+        msg = f"`obs` of '{stream.source}' has no column {key!r}{near}."
+        listed = ", ".join(stream.obs_columns) or "no columns"
+        raise InputError(msg, hint=f"it has: {listed}.")
+    column: pd.Series[Any] = stream.obs([key])[key]
+    return column
+
+
+def _refuse_unusable(data: NDArray[Any], chunk: RowChunk, stream: CellStream) -> None:
+    """Refuse values that the spread sample of the check did not meet.
+
+    Raises
+    ------
+    InputError
+        If a value is negative, missing or infinite.
+    """
+    usable = (data >= 0) & (data < np.inf)
+    if not usable.all():
+        wrong = data[~usable][0]
+        msg = (
+            f"{stream.slot} of '{stream.source}' holds the value {wrong:g} among cells "
+            f"{chunk.start:,} to {chunk.stop - 1:,}."
+        )
+        raise InputError(msg, hint="`celloquy check` finds the cells; leave them out or mend them.")

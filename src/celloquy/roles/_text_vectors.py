@@ -1,0 +1,105 @@
+"""Cells read by a language model: ranked, written as sentences, embedded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from celloquy.lm import SentenceEncoder, embed_texts, load_lm
+from celloquy.text import get_style
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from celloquy.learn import CellBlock, Recipe
+    from celloquy.text import RankedCells, Style
+
+READ_BY_LM = ("text", "fusion")
+"""Representations that need a language model to read the cells."""
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """How a language model reads cells."""
+
+    lm: str | SentenceEncoder = "st:minilm"
+    """A loaded language model, or what :func:`celloquy.load_lm` takes."""
+    n_top_genes: int = 50
+    """The most genes of a cell that are named; what does not fit into the model's tokens is
+    cut from the end and counted."""
+    style: str | Style = "celloquy"
+    """How a ranked cell becomes words."""
+    obs_features: tuple[str, ...] = ()
+    """Columns of obs that are written before the genes and never cut."""
+    precision: str = "fp32"
+    """``"fp32"``, or ``"bf16"`` (faster where the processor has it)."""
+    device: str = "auto"
+    """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``."""
+    cache: bool = False
+    """Whether vectors are kept in the user's cache folder and taken from there: keys are hashes
+    of token ids, so no gene or cell can be read from it."""
+    allow_download: bool = False
+    """Whether a model of a hub that is not on this machine may be fetched."""
+
+    def reader(self) -> SentenceReader:
+        """Load the language model."""
+        lm = self.lm
+        if isinstance(lm, str):
+            lm = load_lm(
+                lm, device=self.device, precision=self.precision,
+                allow_download=self.allow_download,
+            )  # fmt: skip
+        return SentenceReader(lm, self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the settings as plain values."""
+        style = get_style(self.style)
+        return {
+            "n_top_genes": self.n_top_genes,
+            "style": style.template or style.name,
+            "obs_features": list(self.obs_features),
+            "precision": self.precision,
+        }
+
+
+class SentenceReader:
+    """A language model that reads cells.
+
+    Parameters
+    ----------
+    lm
+        The loaded language model.
+    source
+        How cells are written for it.
+    """
+
+    def __init__(self, lm: SentenceEncoder, source: TextSource) -> None:
+        self.lm = lm
+        self.source = source
+        self.style = get_style(source.style)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of obs that sentences need."""
+        return self.style.columns(self.source.obs_features)
+
+    def embed(
+        self, ranked: RankedCells, *, obs: pd.DataFrame | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Embed ranked cells, shape ``(n_obs, d)``, and count the genes that did not fit."""
+        prompts = self.style.prompts(ranked, obs=obs, obs_features=self.source.obs_features)
+        embedded = embed_texts(self.lm, prompts, cache=self.source.cache)
+        return embedded.vectors, embedded.plan.n_names_cut
+
+    def read(self, block: CellBlock, *, obs: pd.DataFrame | None = None) -> CellBlock:
+        """Give the block its text vectors."""
+        ranked = block.top(self.source.n_top_genes)
+        vectors, _ = self.embed(ranked, obs=obs)
+        return replace(block, text=vectors)
+
+
+def needs_text(recipe: Recipe) -> bool:
+    """Say whether a reference of this recipe reads cells through a language model."""
+    return any(member in READ_BY_LM for member in recipe.members)
