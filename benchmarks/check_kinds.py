@@ -4,7 +4,7 @@ CPU, about two minutes:
 
     CELLOQUY_DATA=... python benchmarks/check_kinds.py
 
-Prints the table of docs/guides/check.md. Each row is one thing that was done to the counts of
+Prints the two tables of docs/guides/check.md. Each row is one thing that was done to the counts of
 each file of the data folder; each column is a verdict.
 """
 
@@ -23,7 +23,7 @@ import scipy.sparse as sp
 from celloquy.checks import slot_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 KINDS = ("counts", "log1p", "log2", "log10", "cpm", "scaled", "unknown")
 N_CELLS = 2_000
@@ -165,6 +165,81 @@ CHANGES = (
 )
 
 
+def per_length(counts: sp.csr_matrix) -> sp.csr_matrix:
+    """Divide by a length a gene, as transcripts per million do: no whole multiples are left."""
+    lengths = np.random.default_rng(0).lognormal(7.5, 0.8, counts.shape[1])
+    return sp.csr_matrix(counts @ sp.diags(1 / lengths))
+
+
+def pooled_factors(counts: sp.csr_matrix) -> sp.csr_matrix:
+    """Divide by size factors near the total, as scran's: totals stay unequal."""
+    sums = np.asarray(counts.sum(axis=1)).ravel()
+    noise = np.random.default_rng(0).lognormal(0, 0.2, len(sums))
+    factors = np.divide(sums.mean(), sums * noise, where=sums > 0, out=np.zeros_like(sums))
+    return sp.csr_matrix(sp.diags(factors) @ counts)
+
+
+def without_top_genes(counts: sp.csr_matrix) -> sp.csr_matrix:
+    """Leave the 1 % of genes with most molecules out."""
+    sums = np.asarray(counts.sum(axis=0)).ravel()
+    return sp.csr_matrix(counts[:, np.sort(np.argsort(-sums)[max(1, len(sums) // 100) :])])
+
+
+def residuals(counts: sp.csr_matrix) -> sp.csr_matrix:
+    """Give Pearson residuals of a panel, cut at the root of the number of cells."""
+    dense = panel(counts).toarray()
+    expected = np.outer(dense.sum(axis=1), dense.sum(axis=0)) / max(dense.sum(), 1)
+    found = (dense - expected) / np.sqrt(expected + expected**2 / 100 + 1e-12)
+    return sp.csr_matrix(np.clip(found, -np.sqrt(len(dense)), np.sqrt(len(dense))))
+
+
+HELD_OUT = (
+    Change(
+        "log2(1+x) of pooled size factors", "log2", lambda c: on_values(pooled_factors(c), log2_1p)
+    ),
+    Change("the same, ln", "log1p", lambda c: on_values(pooled_factors(c), np.log1p)),
+    Change("ln(1+x), total 100,000", "log1p", logarithm(1e5, np.log1p)),
+    Change(
+        "ln(1+x), total 10,000, then 1 % of genes left out",
+        "log1p",
+        lambda c: without_top_genes(LN_1E4(c)),
+    ),
+    Change(
+        "transcripts per million", "cpm", lambda c: on_values(normalise(per_length(c), 1e6), same)
+    ),
+    Change(
+        "ln(1+x) of them", "log1p", lambda c: on_values(normalise(per_length(c), 1e6), np.log1p)
+    ),
+    Change(
+        "log2(1+x/10) of them", "log2", lambda c: on_values(normalise(per_length(c), 1e5), log2_1p)
+    ),
+    Change(
+        "log2(1+x) of them, panel",
+        "log2",
+        lambda c: panel(on_values(normalise(per_length(c), 1e6), log2_1p)),
+    ),
+    Change(
+        "counts, 90 % of the molecules",
+        "counts",
+        lambda c: on_values(
+            c, lambda v: np.random.default_rng(1).binomial(np.round(v).astype(int), 0.9)
+        ),
+    ),
+    Change(
+        "counts times a share a gene (decontX's idea)",
+        "counts",
+        lambda c: on_values(c, lambda v: v * np.random.default_rng(2).beta(20, 2, len(v))),
+    ),
+    Change(
+        "ln(1+x), centred",
+        "scaled",
+        lambda c: sp.csr_matrix((dense := panel(LN_1E4(c)).toarray()) - dense.mean(axis=0)),
+    ),
+    Change("Pearson residuals", "scaled", residuals),
+)
+"""What was measured only after every threshold had been set."""
+
+
 def load_counts(path: Path) -> sp.csr_matrix:
     """Read up to `N_CELLS` cells spread over a file."""
     adata = ad.read_h5ad(path)
@@ -172,30 +247,38 @@ def load_counts(path: Path) -> sp.csr_matrix:
     return sp.csr_matrix(adata.X[rows]).astype(np.float64)
 
 
-def measure(folder: Path) -> dict[str, Counter[str]]:
+def measure(folder: Path, changes: Sequence[Change] = CHANGES) -> dict[str, Counter[str]]:
     """Count the verdicts of every change over all files."""
-    verdicts: dict[str, Counter[str]] = {change.name: Counter() for change in CHANGES}
+    verdicts: dict[str, Counter[str]] = {change.name: Counter() for change in changes}
     for path in sorted((folder / "cells").glob("*.h5ad")):
         counts = load_counts(path)
-        for change in CHANGES:
-            found = slot_kind(change.make(counts))
-            verdicts[change.name][found.kind] += 1
+        for change in changes:
+            verdicts[change.name][slot_kind(change.make(counts)).kind] += 1
     return verdicts
 
 
-def main() -> None:
-    """Print the table."""
-    verdicts = measure(Path(os.environ["CELLOQUY_DATA"]))
+def show(folder: Path, changes: Sequence[Change]) -> None:
+    """Print one table and its sums."""
+    verdicts = measure(folder, changes)
     print("| done to the counts | is | " + " | ".join(KINDS) + " |")
     print("|---|---|" + "---|" * len(KINDS))
-    right = 0
-    for change in CHANGES:
+    right = unknown = total = 0
+    for change in changes:
         counted = verdicts[change.name]
         right += counted[change.truth]
+        unknown += counted["unknown"] if change.truth != "unknown" else 0
+        total += sum(counted.values())
         cells = " | ".join(str(counted[kind] or "") for kind in KINDS)
         print(f"| {change.name} | {change.truth} | {cells} |")
-    total = sum(sum(counted.values()) for counted in verdicts.values())
-    print(f"\n{right} of {total} right ({right / total:.1%})")
+    wrong = total - right - unknown
+    print(f"\n{right} of {total} right ({right / total:.1%}), {unknown} unknown, {wrong} wrong\n")
+
+
+def main() -> None:
+    """Print both tables."""
+    folder = Path(os.environ["CELLOQUY_DATA"])
+    show(folder, CHANGES)
+    show(folder, HELD_OUT)
 
 
 if __name__ == "__main__":

@@ -140,6 +140,9 @@ class CheckReport:
         return [f"  median over {seen}: {', '.join(told)}"] if told else []
 
     def _verdict(self) -> str:
+        if self.ok and self.n_seen < self.n_obs:
+            seen = f"{self.n_seen:,} of {self.n_obs:,} cells were looked at"
+            return f"{self.slot} can be used ({seen}; verbs look at all)."
         if self.ok:
             return f"{self.slot} can be used."
         return f"{self.slot} cannot be used as it is."
