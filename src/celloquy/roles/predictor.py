@@ -157,7 +157,7 @@ def annotate(
         collected = collect(
             cells.stream,
             _apply(cells, usable, options),
-            out=None if out is None else Path(out),
+            out=out,
             config=record,
         )
         table = _table(key, usable.labels, collected, cells.stream.obs().index)
