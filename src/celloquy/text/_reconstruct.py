@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -20,6 +19,7 @@ from celloquy.text._sentence_words import Duplicates, find_places
 from celloquy.text._vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    import anndata as ad
     from numpy.typing import NDArray
 
 UNS_KEY = "celloquy_reconstruct"
@@ -218,6 +218,8 @@ def _assemble(
     values: NDArray[np.float32],
     vocabulary: Vocabulary,
 ) -> ad.AnnData:
+    from anndata import AnnData
+
     expression = sp.csr_matrix(
         (np.array(values), np.array(genes), offsets), shape=(len(offsets) - 1, len(vocabulary))
     )
@@ -225,7 +227,7 @@ def _assemble(
     var = pd.DataFrame(index=pd.Index(vocabulary.names, dtype=object))
     if vocabulary.ids is not None:
         var["ensembl_id"] = list(vocabulary.ids)
-    return ad.AnnData(expression, var=var)
+    return AnnData(expression, var=var)
 
 
 def _obs(obs: pd.DataFrame | None, n_obs: int) -> pd.DataFrame:

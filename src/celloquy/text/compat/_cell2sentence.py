@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -193,6 +194,9 @@ def _rising_keys(values: NDArray[Any]) -> NDArray[Any]:
 
     if values.dtype.kind == "f":
         values = values.astype(np.float32 if values.itemsize <= 4 else np.float64, copy=False)
+        counts = np.empty(len(values), dtype=np.uint32)
+        if _shuffle.whole_keys(values, counts):
+            return counts
         bits: NDArray[Any] = values.view(f"u{values.itemsize}")
         keys = np.empty_like(bits)
         infinity: Any = np.array(np.inf, dtype=values.dtype).view(bits.dtype)[()]
@@ -232,7 +236,7 @@ def cell2sentence_rank(
     """
     matrix = as_csr(expression)
     refuse_misnamed(matrix, names)
-    vocabulary = Vocabulary(tuple(dict.fromkeys(name.upper() for name in names)))
+    vocabulary = _upper_cased(tuple(names))
     genes, values = (order or Cell2SentenceOrder()).order(matrix)
     if len(genes) and genes.max() >= len(vocabulary):
         msg = (
@@ -242,6 +246,12 @@ def cell2sentence_rank(
         raise OutOfRangeError(msg, hint="make the upper-cased names unique first.")
     cut = np.zeros(matrix.shape[0], dtype=np.int32)
     return RankedCells(genes, matrix.indptr.astype(np.int64), values, cut, vocabulary)
+
+
+@lru_cache(maxsize=2)
+def _upper_cased(names: tuple[str, ...]) -> Vocabulary:
+    """Give the upper-cased names, each once; one vocabulary for all row chunks."""
+    return Vocabulary(tuple(dict.fromkeys(name.upper() for name in names)))
 
 
 def cell2sentence_sentences(

@@ -128,8 +128,6 @@ def _arrange_row(
 ) -> NDArray[np.uint32]:
     """Shuffle a row, then sort it by key; stable: counting sort, low digit first."""
     here, spare = order
-    for k in range(keys.size):
-        here[k] = k
     for i in range(keys.size - 1, 0, -1):
         j = partners[i]
         held = here[i]
@@ -144,6 +142,36 @@ def _arrange_row(
         _sort_pass(keys, digit_of, (here, spare), counts)
         here, spare = spare, here
     return here
+
+
+@numba.njit(cache=True)
+def _arrange_narrow_row(
+    keys: NDArray[Any],
+    partners: NDArray[np.uint32],
+    order: tuple[NDArray[np.uint32], NDArray[np.uint32]],
+    counts: NDArray[np.int32],
+) -> NDArray[np.uint32]:
+    """Do the same in one walk where keys are one digit wide.
+
+    The shuffle settles elements from the last to the first, so each can be put at the end
+    of what is left of its key's places at once.
+    """
+    here, arranged = order
+    least = keys.min()
+    n_keys = np.int64(keys.max() - least) + 1
+    counts[:n_keys] = 0
+    for key in keys:
+        counts[np.int64(key - least)] += 1
+    for digit in range(1, n_keys):
+        counts[digit] += counts[digit - 1]
+    for i in range(keys.size - 1, -1, -1):
+        j = partners[i] if i else _U(0)
+        element = here[j]
+        here[j] = here[i]
+        place = np.int64(keys[element] - least)
+        counts[place] -= 1
+        arranged[counts[place]] = element
+    return arranged
 
 
 @numba.njit(cache=True, nogil=True)
@@ -167,14 +195,34 @@ def arrange(
         longest = max(longest, indptr[row + 1] - indptr[row])
     order = np.empty(longest, np.uint32), np.empty(longest, np.uint32)
     counts = np.empty((1 << _N_DIGIT_BITS) + 1, np.int32)
+    narrow = keys.dtype.type((1 << _N_DIGIT_BITS) - 1)
     for row in range(n_obs):
         start, stop = indptr[row], indptr[row + 1]
         if start == stop:
             continue
-        arranged = _arrange_row(keys[start:stop], partners[start:stop], order, counts)
+        for k in range(stop - start):
+            order[0][k] = k
+        here, swaps = keys[start:stop], partners[start:stop]
+        if here.max() - here.min() <= narrow:
+            arranged = _arrange_narrow_row(here, swaps, order, counts)
+        else:
+            arranged = _arrange_row(here, swaps, order, counts)
         for k in range(stop - start):
             columns[start + k] = indices[start + arranged[k]]
             values[start + k] = data[start + arranged[k]]
+
+
+@numba.njit(cache=True, nogil=True)
+def whole_keys(values: NDArray[Any], keys: NDArray[np.uint32]) -> bool:
+    """Turn counts into keys that rise as the count falls; say whether all were counts."""
+    for k in range(values.size):
+        if not 0 <= values[k] < 0x7FFFFFFF:
+            return False
+        count = np.uint32(values[k])
+        if count != values[k]:
+            return False
+        keys[k] = _U(0x7FFFFFFF) - count
+    return True
 
 
 @numba.njit(cache=True, nogil=True)
