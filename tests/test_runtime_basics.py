@@ -118,7 +118,7 @@ def test_a_missing_folder_is_told_with_the_way_to_make_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("code", "said"),
-    [(errno.ENOSPC, "The disk is full"), (errno.EACCES, "cannot be written to"),
+    [(errno.ENOSPC, "The disk or quota is full"), (errno.EACCES, "cannot be written to"),
      (errno.EROFS, "cannot be written to")],
 )  # fmt: skip
 @pytest.mark.parametrize("hidden", [False, True])
@@ -143,7 +143,7 @@ def write_to_a_full_device(path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
 def test_a_disk_that_is_really_full_is_told(tmp_path):
-    with pytest.raises(InputError, match="The disk is full"):
+    with pytest.raises(InputError, match="The disk or quota is full"):
         write_to_a_full_device(tmp_path / "out.txt")
     assert list(tmp_path.iterdir()) == []
 

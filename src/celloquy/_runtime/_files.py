@@ -77,8 +77,8 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ite
 
 def _refusal(error: OSError, path: Path) -> InputError | None:
     """Put what the operating system refused into words, where there are some."""
-    if _has_errno(error, errno.ENOSPC):
-        msg = f"The disk is full: '{path}' was not written, and no part of it was left."
+    if _has_errno(error, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        msg = f"The disk or quota is full: '{path}' was not written, and no part of it was left."
         return InputError(msg, hint="free some space, or write to another disk.")
     if _has_errno(error, errno.EACCES, errno.EROFS, errno.EPERM):
         msg = f"The folder '{path.parent}' cannot be written to."

@@ -63,6 +63,7 @@ def read(
 def _by_anndata(path: Path, stream: CellStream) -> AnnData | None:
     """Read with anndata's own reader; None for what it does not read."""
     import anndata as ad
+    from anndata._io.specs.registry import IORegistryError  # has no public name
 
     readers = {"h5ad": ad.read_h5ad, "zarr": ad.read_zarr}
     if stream.format not in readers:
@@ -71,7 +72,7 @@ def _by_anndata(path: Path, stream: CellStream) -> AnnData | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about old layouts, which are read all the same
             return readers[stream.format](path)
-    except (KeyError, TypeError, ValueError, OSError, AttributeError, IndexError) as error:
+    except (IORegistryError, LookupError, TypeError, ValueError, OSError, AttributeError) as error:
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
         kept = "only the matrix, obs, var and obsm are read."
         msg = f"anndata cannot read all of '{stream.source}' ({what}): {kept}"

@@ -34,16 +34,20 @@ def write_h5ad(adata: AnnData, path: str | os.PathLike[str], *, overwrite: bool 
     InputError
         If the ending is another, `path` exists already, its folder is missing or may not be
         written to, the disk is full, or a column cannot be stored.
+    OSError
+        If the operating system refused for another reason.
     """
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
         msg = f"'{path.name}' ends in '{path.suffix}', and AnnData is written as h5ad or zarr."
         raise InputError(msg, hint=f"name it '{path.with_suffix('.h5ad').name}'.")
+    from anndata._io.specs.registry import IORegistryError  # has no public name
+
     whole = adata.to_memory() if adata.isbacked else adata
     with atomic_path(path, overwrite=overwrite) as temporary:
         try:
             _write(whole, temporary)
-        except (TypeError, ValueError) as error:
+        except (IORegistryError, TypeError, ValueError) as error:
             msg = f"anndata cannot store a part of these data: {str(error).splitlines()[0]}"
             raise InputError(
                 msg, hint="turn that part into text, numbers or categories."
