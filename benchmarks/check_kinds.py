@@ -145,7 +145,11 @@ CHANGES = (
     Change("ln(1+x), 1 cell", "log1p", first_cells(1, LN_1E4)),
     Change("ln(1+x), 1 cell, panel", "log1p", first_cells(1, lambda c: panel(LN_1E4(c)))),
     Change("ln(1+x) of counts less ambient", "log1p", lambda c: LN_1E4(ambient_removed(c))),
-    Change("the same, panel", "log1p", lambda c: panel(LN_1E4(ambient_removed(c)))),
+    Change(
+        "ln(1+x) of counts less ambient, panel",
+        "log1p",
+        lambda c: panel(LN_1E4(ambient_removed(c))),
+    ),
     Change("log2(1+x), total 1,000,000", "log2", logarithm(1e6, log2_1p)),
     Change("log2(1+x), panel", "log2", lambda c: panel(logarithm(1e6, log2_1p)(c))),
     Change("log2(1+x), total 10,000, panel", "log2", lambda c: panel(logarithm(1e4, log2_1p)(c))),
@@ -197,7 +201,9 @@ HELD_OUT = (
     Change(
         "log2(1+x) of pooled size factors", "log2", lambda c: on_values(pooled_factors(c), log2_1p)
     ),
-    Change("the same, ln", "log1p", lambda c: on_values(pooled_factors(c), np.log1p)),
+    Change(
+        "ln(1+x) of pooled size factors", "log1p", lambda c: on_values(pooled_factors(c), np.log1p)
+    ),
     Change("ln(1+x), total 100,000", "log1p", logarithm(1e5, np.log1p)),
     Change(
         "ln(1+x), total 10,000, then 1 % of genes left out",
@@ -208,13 +214,17 @@ HELD_OUT = (
         "transcripts per million", "cpm", lambda c: on_values(normalise(per_length(c), 1e6), same)
     ),
     Change(
-        "ln(1+x) of them", "log1p", lambda c: on_values(normalise(per_length(c), 1e6), np.log1p)
+        "ln(1+x) of transcripts per million",
+        "log1p",
+        lambda c: on_values(normalise(per_length(c), 1e6), np.log1p),
     ),
     Change(
-        "log2(1+x/10) of them", "log2", lambda c: on_values(normalise(per_length(c), 1e5), log2_1p)
+        "log2(1+x/10) of transcripts per million",
+        "log2",
+        lambda c: on_values(normalise(per_length(c), 1e5), log2_1p),
     ),
     Change(
-        "log2(1+x) of them, panel",
+        "log2(1+x) of transcripts per million, panel",
         "log2",
         lambda c: panel(on_values(normalise(per_length(c), 1e6), log2_1p)),
     ),
