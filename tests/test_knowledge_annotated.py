@@ -80,6 +80,13 @@ def test_the_anndata_given_is_not_changed(adata):
     assert list(adata.uns) == ["note"]
 
 
+def test_a_map_that_changes_no_name_shares_no_memory_either(adata):
+    result = with_genes(adata, map_genes(adata.var_names))
+    assert not np.shares_memory(result.X.data, adata.X.data)
+    assert result.varm["PCs"].tolist() == adata.varm["PCs"].tolist()
+    assert not np.shares_memory(result.varm["PCs"], adata.varm["PCs"])
+
+
 def test_dense_stays_dense_and_views_are_fine(adata):
     adata.X = COUNTS
     result = to_symbols(adata[[1]], organism="human", collisions="sum", table=TABLE)

@@ -9,6 +9,7 @@ import json
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +24,7 @@ from celloquy.knowledge import (
     read_table,
     table_version,
 )
-from celloquy.knowledge._download import redirect_target
+from celloquy.knowledge._download import fetch, redirect_target
 
 ROWS = "".join(f"G{i}\tENSG{i:011d}\tprotein-coding gene\t\t\n" for i in range(5_000))
 TABLE = ("symbol\tensembl_gene_id\tlocus_group\talias_symbol\tprev_symbol\n" + ROWS).encode()
@@ -312,9 +313,27 @@ def test_an_address_with_a_password_is_refused():
         data_get("hgnc", url="https://me:secret@example.org/x")
 
 
-def test_limits_must_be_above_zero():
+@pytest.mark.parametrize("limit", [{"timeout": 0}, {"attempts": 0}, {"pause": -1}])
+def test_limits_must_be_above_zero(limit):
     with pytest.raises(InputError, match="must be above zero"):
-        DownloadLimits(timeout=0)
+        DownloadLimits(**limit)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+def test_a_full_disk_is_told_and_not_tried_again(server, tmp_path):
+    (tmp_path / "part").symlink_to("/dev/full")
+    server.script = [answer()]
+    with pytest.raises(InputError, match="cannot be written to: No space left on device"):
+        fetch(server.url, tmp_path / "part", limits=FAST)
+    assert len(server.requests) == 1
+
+
+def test_a_cache_folder_that_cannot_be_made_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "hgnc.tsv").write_bytes(TABLE)
+    monkeypatch.setenv("CELLOQUY_CACHE", str(tmp_path / "hgnc.tsv" / "cache"))
+    with pytest.raises(InputError, match=r"The cache folder .* cannot be made") as refusal:
+        data_add("hgnc", tmp_path / "hgnc.tsv", overwrite=True)
+    assert "CELLOQUY_CACHE" in refusal.value.hint
 
 
 def test_a_file_is_added_and_read_back(tmp_path):

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celloquy.errors import InputError
-from celloquy.knowledge import GeneTable, OrthologTable, map_genes, map_orthologs, to_symbols
+from celloquy.knowledge import (
+    GeneTable,
+    OrthologTable,
+    looks_like_ensembl,
+    map_genes,
+    map_orthologs,
+    strip_version,
+    to_symbols,
+)
 from celloquy.knowledge._genes import orthologs_of_pairs
 
 SYMBOLS = ("TP53", "SEPTIN2", "MARCHF1", "MTARC1", "TBCE", "C1orf43", "HLA-A", "NOID")
@@ -150,6 +158,12 @@ def test_ids_alone_need_no_knowledge_to_become_ensembl():
     assert map_genes(["ENSG00000141510.17"], to="ensembl").names == ("ENSG00000141510",)
 
 
+def test_names_that_differ_in_case_stay_two_genes_in_their_own_columns():
+    # Cell2Sentence 1.2.0 gives the later genes of such a file the names of others (AF-7).
+    found = map_genes(["Gene1", "GENE1", "B"])
+    assert named(found) == ["Gene1", "GENE1", "B"]
+
+
 def test_keeping_names_needs_no_knowledge():
     assert map_genes(["any", "thing"]).names == ("any", "thing")
     assert map_genes([]).names == ()
@@ -206,9 +220,15 @@ NAMES = st.sampled_from(
 COLUMNS = st.lists(st.tuples(NAMES, st.sampled_from([*IDS, "", "ENSG00000999999"])), max_size=12)
 
 
+def _own(name):
+    """Id that a name is, which the map takes for the column's id."""
+    return strip_version(name) if looks_like_ensembl(name) else ""
+
+
 @given(columns=COLUMNS, policy=st.sampled_from(["sum", "keep"]), seed=st.integers(0, 99))
 def test_the_order_of_columns_changes_nothing_but_their_order(columns, policy, seed):
     order = np.random.default_rng(seed).permutation(len(columns))
+    columns = [(name, gene or _own(name)) for name, gene in columns]
     names, ids = [name for name, _ in columns], [gene for _, gene in columns]
     one = symbols(names, ids=ids, collisions=policy)
     other = symbols([names[i] for i in order], ids=[ids[i] for i in order], collisions=policy)

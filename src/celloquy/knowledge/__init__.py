@@ -21,7 +21,13 @@ from celloquy.knowledge._cache import (
 )
 from celloquy.knowledge._collapse import collapse
 from celloquy.knowledge._download import DownloadLimits
-from celloquy.knowledge._genes import GeneTable, OrthologTable, gene_table, ortholog_table
+from celloquy.knowledge._genes import (
+    GeneTable,
+    OrthologTable,
+    gene_table,
+    ortholog_table,
+    orthologs_of_pairs,
+)
 from celloquy.knowledge._identifiers import (
     case_collisions,
     clean_names,
@@ -67,6 +73,7 @@ __all__ = [
     "map_orthologs",
     "marker_panel",
     "ortholog_table",
+    "orthologs_of_pairs",
     "read_table",
     "strip_version",
     "table_version",

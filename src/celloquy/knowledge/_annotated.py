@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, overload
+import copy
+import sys
+from typing import TYPE_CHECKING, Any, TypeGuard, overload
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -276,7 +277,7 @@ def is_protein_coding(
     InputError
         If the kinds of genes are not known on this machine, or the organism cannot be told.
     """
-    names, ids = _names_and_ids(data.var, None) if isinstance(data, ad.AnnData) else (data, None)
+    names, ids = _names_and_ids(data.var, None) if _is_anndata(data) else (data, None)
     cleaned = clean_names(names)
     own_ids = _own_ids(cleaned, ids)
     if table is None:
@@ -333,20 +334,21 @@ def with_genes(adata: AnnData, gene_map: GeneMap, *, kind: Kind = "counts") -> A
     _, first = np.unique(gene_map.columns, return_index=True)
     first = first[len(first) - len(gene_map) :]
     merged = bool(gene_map.merged.any())
-    result = ad.AnnData(
+    from anndata import AnnData
+
+    return AnnData(
         X=None if adata.X is None else _collapsed(adata.X, gene_map, kind, "X"),
         obs=adata.obs.copy(),
         var=_var(adata.var, gene_map, first),
-        obsm=dict(adata.obsm),
-        obsp=dict(adata.obsp),
+        obsm={key: value.copy() for key, value in adata.obsm.items()},
+        obsp={key: value.copy() for key, value in adata.obsp.items()},
         varm={} if merged else {key: value[first] for key, value in adata.varm.items()},
         layers={
             key: _collapsed(value, gene_map, kind, f"layers[{key!r}]")
             for key, value in adata.layers.items()
         },
-        uns={**adata.uns, RECORD: gene_map.report.to_dict()},
+        uns={**copy.deepcopy(dict(adata.uns)), RECORD: gene_map.report.to_dict()},
     )
-    return result.copy()
 
 
 def _collapsed(values: object, gene_map: GeneMap, kind: Kind, slot: str) -> Block:
@@ -357,7 +359,8 @@ def _collapsed(values: object, gene_map: GeneMap, kind: Kind, slot: str) -> Bloc
     except InputError as error:
         msg = f"`{slot}` cannot be brought to genes. {error}"
         raise InputError(msg, hint=error.hint) from error
-    return collapsed
+    # Only a map that moves nothing shares memory with what it was given.
+    return collapsed.copy() if gene_map.is_identity else collapsed
 
 
 def _var(var: pd.DataFrame, gene_map: GeneMap, first: NDArray[np.intp]) -> pd.DataFrame:
@@ -373,15 +376,21 @@ def _var(var: pd.DataFrame, gene_map: GeneMap, first: NDArray[np.intp]) -> pd.Da
     return new
 
 
+def _is_anndata(data: object) -> TypeGuard[AnnData]:
+    # Importing anndata takes a second; where nobody has, nothing is an AnnData.
+    anndata = sys.modules.get("anndata")
+    return anndata is not None and isinstance(data, anndata.AnnData)
+
+
 def _apply(
     data: AnnData | Iterable[object],
     mapping: Callable[[Iterable[object], Iterable[object] | None], GeneMap],
     kind: Kind,
     names_key: str | None,
 ) -> AnnData | GeneMap:
-    if not isinstance(data, ad.AnnData):
-        return mapping(data, None)
-    return with_genes(data, mapping(*_names_and_ids(data.var, names_key)), kind=kind)
+    if _is_anndata(data):
+        return with_genes(data, mapping(*_names_and_ids(data.var, names_key)), kind=kind)
+    return mapping(data, None)
 
 
 def _names_and_ids(

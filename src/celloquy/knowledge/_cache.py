@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from contextlib import contextmanager, suppress
@@ -173,9 +174,7 @@ def _partial(name: str, address: str) -> Iterator[Path]:
 
     A process claims by renaming, so two that fetch the same table never write one file.
     """
-    waiting = cache_folder() / "partial"
-    waiting.mkdir(parents=True, exist_ok=True)
-    left = waiting / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
+    left = _made("partial") / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
     mine = left.with_name(f"{left.name}.{os.getpid()}")
     endings = ("", ".json")
     for ending in endings:
@@ -273,6 +272,17 @@ def _damaged(name: str) -> InputError:
     return InputError(msg, hint=hint)
 
 
+def _made(name: str) -> Path:
+    # Makes a folder of the cache where it is missing.
+    folder = cache_folder() / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"The cache folder '{cache_folder()}' cannot be made: {error.strerror}."
+        raise InputError(msg, hint="set `CELLOQUY_CACHE` to a folder of your own.") from error
+    return folder
+
+
 def _record(name: str) -> Path:
     return cache_folder() / "tables" / f"{name}.json"
 
@@ -285,7 +295,7 @@ def _entry(name: str) -> TableEntry | None:
     # Reads the record of a table; None if the cache has none of it.
     try:
         record = json.loads(_record(name).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError as error:
         raise _damaged(name) from error
@@ -295,7 +305,7 @@ def _entry(name: str) -> TableEntry | None:
     if entry.schema_version != SCHEMA_VERSION:
         msg = f"The table {name!r} in the cache was written by another version of celloquy."
         raise InputError(msg, hint=f"`celloquy data get {name} --overwrite` writes it anew.")
-    if entry.name != name or not entry.sha256.isalnum():
+    if entry.name != name or not re.fullmatch(r"[0-9a-f]{64}", str(entry.sha256)):
         raise _damaged(name)
     return entry
 
@@ -316,8 +326,7 @@ def _keep(name: str, path: Path, *, file: str, origin: str, last_modified: str) 
     """Parse a file, put it and its table into a folder of their own, then point to that."""
     table = parse_table(name, path)
     before = _entry_or_none(name)
-    tables = cache_folder() / "tables"
-    tables.mkdir(parents=True, exist_ok=True)
+    tables = _made("tables")
     sha256 = sha256_of(path)
     with atomic_path(tables / f"{name}-{sha256[:12]}", overwrite=True) as folder:
         folder.mkdir()

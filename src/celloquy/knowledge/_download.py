@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import ipaddress
 import json
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 18
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EPERM})
 _LONGEST_WAIT = 60.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 8
@@ -34,7 +36,7 @@ class DownloadLimits:
     Raises
     ------
     InputError
-        If a limit is not above zero (`pause` may be zero).
+        If a limit is not above zero, or `pause` is below.
     """
 
     timeout: float = 30.0
@@ -49,7 +51,8 @@ class DownloadLimits:
     """Seconds before the second try; doubled each time, and drawn from half to all of it."""
 
     def __post_init__(self) -> None:
-        if min(self.timeout, self.total_time, self.most_bytes, self.attempts) <= 0:
+        limits = (self.timeout, self.total_time, self.most_bytes, self.attempts)
+        if min(limits) <= 0 or self.pause < 0:
             msg = f"Limits of a download must be above zero, got {self}."
             raise InputError(msg, hint="leave them out to use the usual ones.")
 
@@ -130,6 +133,8 @@ def fetch(
 
     Raises
     ------
+    InputError
+        If the address is not https, or the disk is full or cannot be written to.
     DownloadError
         If the server refuses, all tries fail, the file is too large, or its hash is wrong.
         ``retryable`` says whether another try may help.
@@ -178,6 +183,9 @@ def _try(url: str, part: Path, limits: DownloadLimits, deadline: float) -> str:
         reason = f"no byte for {limits.timeout:g} s"
         raise _BrokenError(reason) from error
     except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            msg = f"'{part.parent}' cannot be written to: {error.strerror}."
+            raise InputError(msg, hint="free some space, or set `CELLOQUY_CACHE`.") from error
         reason = f"the connection broke ({error!r})"
         raise _BrokenError(reason) from error
 
@@ -248,8 +256,9 @@ def _receive(
     size = begin
     _refuse_large(whole or 0, part, limits)
     with part.open("r+b" if begin else "wb") as file:
-        file.seek(begin)
-        file.truncate()
+        if begin:
+            file.seek(begin)
+            file.truncate()
         while piece := response.read1(_PIECE):
             size += len(piece)
             _refuse_large(size, part, limits)
