@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
+from celloquy.text._arrow import read_sentences, stream_sentences
+from celloquy.text._budget import Packed, fit_cells, pack
+from celloquy.text._fidelity import Fidelity, fidelity
+from celloquy.text._gene_choice import GeneOptions
 from celloquy.text._prompt import Counted, Field, Names, Prompt, Segment, Text, plain_text
 from celloquy.text._rank import RankBuffers, RankOptions, rank_cells
+from celloquy.text._rank_curve import RankCurve, default_rank_curve
 from celloquy.text._ranked import RankedCells
+from celloquy.text._reconstruct import ReconstructOptions, reconstruct, with_rank_curve
 from celloquy.text._render import render_text
+from celloquy.text._sentences import CellSentences, sentences
 from celloquy.text._styles import STYLES, Style, get_style
+from celloquy.text._tokens import GeneTokens, TokenIds
 from celloquy.text._vocabulary import Vocabulary, tie_key
+from celloquy.text._write import WriteOptions, WrittenSentences, write_sentences
 
 __all__ = [
     "STYLES",
+    "CellSentences",
     "Counted",
+    "Fidelity",
     "Field",
+    "GeneOptions",
+    "GeneTokens",
     "Names",
+    "Packed",
     "Prompt",
     "RankBuffers",
+    "RankCurve",
     "RankOptions",
     "RankedCells",
+    "ReconstructOptions",
     "Segment",
     "Style",
     "Text",
+    "TokenIds",
     "Vocabulary",
+    "WriteOptions",
+    "WrittenSentences",
+    "default_rank_curve",
+    "fidelity",
+    "fit_cells",
     "get_style",
+    "pack",
     "plain_text",
     "rank_cells",
+    "read_sentences",
+    "reconstruct",
     "render_text",
+    "sentences",
+    "stream_sentences",
     "tie_key",
+    "with_rank_curve",
+    "write_sentences",
 ]
