@@ -127,6 +127,37 @@ def test_the_slots_of_a_zarr_are_those_of_the_object(adata, tmp_path):
     assert check(tmp_path / "cells.zarr").slots == check(adata).slots
 
 
+def test_a_layer_of_any_name_is_looked_at(adata):
+    for name in ("it's", 'a "b"', "back\\slash", "two\nlines", "Größe"):
+        adata.layers[name] = adata.X.copy()
+    assert {slot.kind.kind for slot in check(adata).slots} == {"counts"}
+
+
+def test_backed_objects_and_views_are_looked_at_like_any_other(adata, tmp_path):
+    adata.layers["counts"] = adata.X.copy()
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    backed = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    assert check(backed).slots == check(adata).slots
+    backed.file.close()
+    assert check(adata[:20, :4]).n_obs == 20
+
+
+def test_a_text_table_on_its_side_is_refused(tmp_path):
+    table = pd.DataFrame(
+        np.ones((12, 20), dtype=int),
+        index=[f"CD{i}{letter}" for i, letter in enumerate("ABCDEFGHIJKL")],
+        columns=[f"cell_{i}" for i in range(20)],
+    )
+    table.to_csv(tmp_path / "genes_by_cells.csv")
+    assert "transposed" in codes(check(tmp_path / "genes_by_cells.csv"))
+
+
+def test_what_is_no_file_of_cells_is_refused_when_opened(tmp_path):
+    (tmp_path / "empty.h5ad").write_bytes(b"")
+    with pytest.raises(InputError, match=r"'empty\.h5ad' is empty"):
+        check(tmp_path / "empty.h5ad")
+
+
 def test_an_unreadable_layer_is_told_and_does_not_stop_the_report(adata, tmp_path):
     import h5py
 

@@ -11,11 +11,12 @@ import scipy.sparse as sp
 from celloquy.checks._scales import MOST_MOLECULES, Fit, measure_fits
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TypeAlias
 
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Matrix: TypeAlias = Any
 
 __all__ = ["Kind", "SlotKind", "slot_kind"]
 
@@ -52,7 +53,7 @@ class SlotKind:
     """What was seen, in words."""
 
 
-def slot_kind(sample: Any) -> SlotKind:  # noqa: ANN401 - any scipy sparse class or array
+def slot_kind(sample: Matrix) -> SlotKind:
     """Tell what expression values are, from the values of some cells.
 
     Whole numbers are counts and negatives are scaled values. Anything else is tried as each of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from celloquy.checks._kinds import Kind
     from celloquy.io import CellStream
 
+    Group: TypeAlias = Any
     Source: TypeAlias = AnnData | str | os.PathLike[str]
 
 USABLE: tuple[Kind, ...] = ("counts", "log1p", "log2", "log10", "cpm")
@@ -48,11 +50,16 @@ def _slots_of_file(path: Path) -> tuple[list[str], bool, bool]:
     return [], False, True
 
 
-def _slots_of_group(group: Any) -> tuple[list[str], bool, bool]:  # noqa: ANN401 - h5py or zarr
+def _slots_of_group(group: Group) -> tuple[list[str], bool, bool]:
     layers = [str(name) for name in group["layers"]] if "layers" in group else []
     raw = group.get("raw")
     has_raw = (raw is not None and "X" in raw) or "raw.X" in group
     return layers, has_raw, "X" in group or "obs" not in group
+
+
+def _layer_of(slot: str) -> str | None:
+    """Give the layer that a slot's name names; None for X and raw."""
+    return ast.literal_eval(slot[len("layers[") : -1]) if slot.startswith("layers[") else None
 
 
 def option_for(slot: str) -> str:
@@ -67,7 +74,7 @@ def option_for(slot: str) -> str:
         return "`use_raw=True` (`--raw`)"
     if slot == "X":
         return "no `layer` and no `use_raw`"
-    layer = slot[len("layers[") + 1 : -2]
+    layer = _layer_of(slot)
     return f"`layer={layer!r}` (`--layer {layer}`)"
 
 
@@ -77,9 +84,8 @@ def read_other_slots(source: Source, *, chosen: str, n_sampled: int, seed: int) 
     for name in list_slots(source):
         if name == chosen:
             continue
-        layer = name[len("layers[") + 1 : -2] if name.startswith("layers[") else None
         try:
-            with open_stream(source, layer=layer, use_raw=name == "raw.X") as stream:
+            with open_stream(source, layer=_layer_of(name), use_raw=name == "raw.X") as stream:
                 kind, n_vars = sampled_kind(stream, n_sampled=n_sampled, seed=seed), stream.n_vars
         except InputError as error:
             kind, n_vars = SlotKind("unknown", 0.0, f"cannot be read: {error}"), 0
