@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import anndata as ad
@@ -15,10 +14,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from celloquy.errors import InputError
-from celloquy.text import RankedCells, Vocabulary, rank_cells
+from celloquy.text import Vocabulary, rank_cells
 from celloquy.text._rank_curve import RankCurve
-from celloquy.text._reconstruct import ReconstructOptions, reconstruct, strictly_falling
+from celloquy.text._reconstruct import (
+    ReconstructOptions,
+    reconstruct,
+    strictly_falling,
+    with_rank_curve,
+)
 from celloquy.text._sentence_words import find_places
+from celloquy.text._sentences import sentences
 
 LINE = RankCurve("linear_log_rank", "log1p", slope=-0.5, intercept=2.0)
 STEEP = RankCurve("linear_log_rank", "log1p", slope=-2.0, intercept=1.0)
@@ -124,10 +129,8 @@ def test_no_sentences_and_empty_ones_give_cells_without_expression():
     assert (empty.shape, empty.X.nnz, empty.obs["n_unknown"].sum()) == ((3, 3), 0, 0)
 
 
-def test_a_single_string_or_text_without_a_vocabulary_is_refused():
-    with pytest.raises(InputError, match="one string a cell, with a vocabulary"):
-        reconstruct("A B", vocabulary=ABC, rank_curve=LINE)
-    with pytest.raises(InputError, match="one string a cell, with a vocabulary"):
+def test_text_without_a_vocabulary_is_refused():
+    with pytest.raises(InputError, match="need the vocabulary of genes that they may name"):
         reconstruct(["A B"], rank_curve=LINE)
 
 
@@ -152,18 +155,47 @@ def test_the_result_is_written_as_h5ad_and_read_back(tmp_path):
     assert again.uns["celloquy_reconstruct"]["rank_curve"] == "linear_log_rank"
 
 
-def test_sentences_that_keep_ranked_cells_bring_their_own_obs():
-    @dataclass
-    class Kept:
-        ranked: RankedCells
-        obs: pd.DataFrame
+@pytest.fixture
+def adata():
+    """Two cells with an obs column."""
+    expression = sp.csr_matrix(np.array([[0, 3, 1], [0, 0, 7]], dtype=np.float32))
+    obs = pd.DataFrame({"tissue": ["lung", "liver"]}, index=["c1", "c2"])
+    return ad.AnnData(expression, obs=obs, var=pd.DataFrame(index=ABC))
 
-    expression = sp.csr_matrix(np.array([[0, 3, 1]], dtype=np.float32))
-    obs = pd.DataFrame({"tissue": ["lung"]}, index=["cell"])
-    back = reconstruct(Kept(rank_cells(expression, Vocabulary(tuple(ABC))), obs), unit="counts")
-    assert values_of(back) == [[0, 3, 1]]
-    assert back.obs["tissue"].tolist() == ["lung"]
+
+def test_sentences_give_their_values_and_obs_back(adata):
+    back = reconstruct(sentences(adata), unit="counts")
+    assert values_of(back) == [[0, 3, 1], [0, 0, 7]]
+    assert back.obs["tissue"].tolist() == ["lung", "liver"]
     assert dict(back.uns["celloquy_reconstruct"]) == {"values": "stored", "unit": "counts"}
+
+
+def test_a_file_of_sentences_with_values_gives_the_cells_back(adata, tmp_path):
+    sentences(adata).write(tmp_path / "cells.parquet", values=True)
+    back = reconstruct(tmp_path / "cells.parquet")
+    assert values_of(back) == [[0, 3, 1], [0, 0, 7]]
+    assert (back.obs_names.tolist(), back.var_names.tolist()) == (["c1", "c2"], ABC)
+    assert back.obs["tissue"].tolist() == ["lung", "liver"]
+
+
+def test_a_file_without_values_takes_the_curve_in_its_record(adata, tmp_path):
+    with_rank_curve(sentences(adata), LINE).write(tmp_path / "cells.parquet")
+    back = reconstruct(str(tmp_path / "cells.parquet"))
+    expected = [[0, 2.0, 2 - 0.5 * np.log10(2)], [0, 0, 2.0]]
+    np.testing.assert_allclose(back.X.toarray(), expected, rtol=1e-6)
+
+
+def test_a_file_without_values_or_curve_takes_the_packaged_one_and_says_so(adata, tmp_path):
+    sentences(adata).write(tmp_path / "cells.parquet")
+    with pytest.warns(UserWarning, match="the packaged one is taken"):
+        back = reconstruct(tmp_path / "cells.parquet")
+    assert back.X[0, 1] > back.X[0, 2] > 0
+
+
+def test_stored_values_come_before_a_recorded_curve_and_after_a_given_one(adata):
+    both = with_rank_curve(sentences(adata), LINE)
+    assert reconstruct(both).X[1, 2] == 7
+    assert reconstruct(both, rank_curve=LINE).X[1, 2] == 2
 
 
 expressions = hnp.arrays(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,21 +22,12 @@ if TYPE_CHECKING:
     import anndata as ad
     from numpy.typing import NDArray
 
+    from celloquy.text._sentences import CellSentences
+
 UNS_KEY = "celloquy_reconstruct"
+RECORD_KEY = "rank_curve"
 SMALLEST = np.float32(1e-6)
 """What a named gene has at least: it was expressed, so it may not become a zero."""
-
-
-class RankedSentences(Protocol):
-    """Sentences that keep their ranked cells and obs rows beside the text."""
-
-    @property
-    def ranked(self) -> RankedCells:
-        """The cells, in order."""
-
-    @property
-    def obs(self) -> pd.DataFrame:
-        """Their obs rows."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,7 @@ AS_WRITTEN = ReconstructOptions()
 
 
 def reconstruct(
-    sentences: RankedCells | RankedSentences | Sequence[str],
+    sentences: CellSentences | RankedCells | Sequence[str] | str | os.PathLike[str],
     *,
     vocabulary: Vocabulary | Sequence[str] | None = None,
     rank_curve: RankCurve | str | os.PathLike[str] | None = None,
@@ -71,22 +62,24 @@ def reconstruct(
 ) -> ad.AnnData:
     """Turn sentences back into expression.
 
-    Ranked cells carry values: without a `rank_curve` these come back, and ranking the result
-    again gives the same cells. With one, and for text, each gene takes the value of the curve
-    at its rank. Ranking again then gives the same order: a named gene is never zero, and
-    where the curve is level each value lies one step of float32 above the next.
+    Sentences that carry values give them back, unless there is a `rank_curve`, and ranking
+    the result again gives the same cells. With a curve, and for text, each gene takes the
+    value of the curve at its rank. Ranking again then gives the same order: a named gene is
+    never zero, and where the curve is level each value lies one step of float32 above the
+    next.
 
     Parameters
     ----------
     sentences
-        Ranked cells, or sentences that keep them, or text: the gene names of each cell,
-        most expressed first. In text, words that the vocabulary lacks are left out but keep
-        their place.
+        Sentences, the path of a Parquet file of them, or ranked cells; or text, one string a
+        cell: gene names, most expressed first. In text, words that the vocabulary lacks are
+        left out but keep their place.
     vocabulary
-        The genes that text may name; ranked cells have their own.
+        The genes that text may name; other sentences have their own.
     rank_curve
-        The curve, or the path of a saved one. `None` keeps the carried values; text then
-        takes the packaged curve, with a warning.
+        The curve, or the path of a saved one. `None` keeps the carried values; without
+        values it takes the curve in the sentences' record (:func:`with_rank_curve`), and
+        without that the packaged one, with a warning.
     obs
         Rows for the cells; `None` takes those of the sentences, or numbers the cells.
     unit
@@ -116,16 +109,19 @@ def reconstruct(
     1
     """
     curve = RankCurve.load(rank_curve) if isinstance(rank_curve, str | os.PathLike) else rank_curve
-    if isinstance(sentences, Sequence):
-        if isinstance(sentences, str) or vocabulary is None:
-            msg = "Sentences that are text come as one string a cell, with a vocabulary."
-            raise InputError(msg, hint="pass `[sentence, ...]` and `vocabulary=adata.var_names`.")
-        if not isinstance(vocabulary, Vocabulary):
-            vocabulary = Vocabulary(tuple(vocabulary))
+    if isinstance(sentences, Sequence) and not isinstance(sentences, str):
+        vocabulary = _required(vocabulary)
         return _from_text(sentences, vocabulary, curve or _packaged(), obs=obs, options=options)
+    if isinstance(sentences, str | os.PathLike):
+        from celloquy.text._arrow import read_sentences
+
+        sentences = read_sentences(sentences)
     if not isinstance(sentences, RankedCells):
         obs = sentences.obs if obs is None else obs
+        curve = curve or _recorded(sentences)
         sentences = sentences.ranked
+    if curve is None and np.isnan(sentences.values).any():
+        curve = _packaged()
     values, record = sentences.values, {"values": "stored", "unit": unit}
     if curve is not None:
         n_expressed = np.repeat(n_expressed_of(sentences), sentences.lengths)
@@ -135,6 +131,32 @@ def reconstruct(
     adata.obs = _obs(obs, sentences.n_obs)
     adata.uns[UNS_KEY] = record
     return adata
+
+
+def with_rank_curve(sentences: CellSentences, rank_curve: RankCurve) -> CellSentences:
+    """Put a curve into the record of sentences, so that it is written beside them."""
+    return replace(sentences, record={**sentences.record, RECORD_KEY: rank_curve.as_dict()})
+
+
+def _recorded(sentences: CellSentences) -> RankCurve | None:
+    """Give the curve in the record, where it is needed and there is one."""
+    if RECORD_KEY in sentences.record and np.isnan(sentences.ranked.values).any():
+        return RankCurve.from_dict(sentences.record[RECORD_KEY])
+    return None
+
+
+def _required(vocabulary: Vocabulary | Sequence[str] | None) -> Vocabulary:
+    """Give the vocabulary of text.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if vocabulary is None:
+        msg = "Sentences that are text need the vocabulary of genes that they may name."
+        raise InputError(msg, hint="pass `vocabulary=adata.var_names`.")
+    return vocabulary if isinstance(vocabulary, Vocabulary) else Vocabulary(tuple(vocabulary))
 
 
 def _packaged() -> RankCurve:
