@@ -6,6 +6,8 @@ from celloquy.text._arrow import read_sentences, stream_sentences
 from celloquy.text._budget import Packed, fit_cells, pack
 from celloquy.text._fidelity import Fidelity, fidelity
 from celloquy.text._gene_choice import GeneOptions
+from celloquy.text._gene_prompts import gene_in_cell_prompts, gene_prompts
+from celloquy.text._multicell import DrawOptions, MultiCellSentences, multicell_sentences
 from celloquy.text._prompt import Counted, Field, Names, Prompt, Segment, Text, plain_text
 from celloquy.text._rank import RankBuffers, RankOptions, rank_cells
 from celloquy.text._rank_curve import RankCurve, default_rank_curve
@@ -13,6 +15,14 @@ from celloquy.text._ranked import RankedCells
 from celloquy.text._reconstruct import ReconstructOptions, reconstruct, with_rank_curve
 from celloquy.text._render import render_text
 from celloquy.text._sentences import CellSentences, sentences
+from celloquy.text._spatial import (
+    NeighbourLabels,
+    Neighbours,
+    SpatialOptions,
+    find_neighbours,
+    neighbour_labels,
+    summarise_niches,
+)
 from celloquy.text._styles import STYLES, Style, get_style
 from celloquy.text._tokens import GeneTokens, TokenIds
 from celloquy.text._vocabulary import Vocabulary, tie_key
@@ -22,11 +32,15 @@ __all__ = [
     "STYLES",
     "CellSentences",
     "Counted",
+    "DrawOptions",
     "Fidelity",
     "Field",
     "GeneOptions",
     "GeneTokens",
+    "MultiCellSentences",
     "Names",
+    "NeighbourLabels",
+    "Neighbours",
     "Packed",
     "Prompt",
     "RankBuffers",
@@ -35,6 +49,7 @@ __all__ = [
     "RankedCells",
     "ReconstructOptions",
     "Segment",
+    "SpatialOptions",
     "Style",
     "Text",
     "TokenIds",
@@ -43,8 +58,13 @@ __all__ = [
     "WrittenSentences",
     "default_rank_curve",
     "fidelity",
+    "find_neighbours",
     "fit_cells",
+    "gene_in_cell_prompts",
+    "gene_prompts",
     "get_style",
+    "multicell_sentences",
+    "neighbour_labels",
     "pack",
     "plain_text",
     "rank_cells",
@@ -53,6 +73,7 @@ __all__ = [
     "render_text",
     "sentences",
     "stream_sentences",
+    "summarise_niches",
     "tie_key",
     "with_rank_curve",
     "write_sentences",
