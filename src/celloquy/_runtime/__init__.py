@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from celloquy._runtime._devices import pick_device, pick_precision, processor
 from celloquy._runtime._extras import is_installed, require
 from celloquy._runtime._files import atomic_path, refuse_existing, sha256_of
 from celloquy._runtime._progress import Progress
@@ -27,6 +28,9 @@ __all__ = [
     "closest",
     "finished_parts",
     "is_installed",
+    "pick_device",
+    "pick_precision",
+    "processor",
     "refuse_existing",
     "require",
     "rng_for",

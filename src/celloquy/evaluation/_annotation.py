@@ -10,14 +10,12 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
 from celloquy.errors import InputError
+from celloquy.learn import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
-
-UNKNOWN = "unknown"
-"""The answer that is no label: not sure enough, or too far from the reference."""
+    from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class AnnotationMetrics:
         return asdict(self)
 
 
-def measure_annotation(truth: Sequence[str], prediction: Sequence[str]) -> AnnotationMetrics:
+def measure_annotation(truth: ArrayLike, prediction: ArrayLike) -> AnnotationMetrics:
     """Compare predicted labels with the labels held to be true.
 
     Parameters

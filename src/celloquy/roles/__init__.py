@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from celloquy.roles._block import read_block
 from celloquy.roles._cells import ReadOptions
 from celloquy.roles._reference import load_or_fit
 from celloquy.roles._text_vectors import TextSource
@@ -26,4 +27,5 @@ __all__ = [
     "encode_genes",
     "encode_together",
     "load_or_fit",
+    "read_block",
 ]

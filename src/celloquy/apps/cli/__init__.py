@@ -1,0 +1,80 @@
+"""The command line: every verb is the twin of one function.
+
+Data goes to standard output, everything else to standard error. Exit status 0 is done, 1 is
+failed or refused, 2 is wrong use.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from celloquy.apps.cli._annotate import annotate
+from celloquy.apps.cli._check import check
+from celloquy.apps.cli._data import data
+from celloquy.apps.cli._demo import demo
+from celloquy.apps.cli._doctor import doctor
+from celloquy.apps.cli._encode import encode
+from celloquy.apps.cli._reconstruct import reconstruct
+from celloquy.apps.cli._sentences import sentences
+from celloquy.errors import CelloquyError
+
+app = typer.Typer(
+    name="celloquy",
+    help="Ask your cells: single-cell omics as language.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (check, sentences, reconstruct, encode, annotate, doctor, demo):
+    app.command()(verb)
+app.add_typer(data, name="data")
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Ask your cells: single-cell omics as language.
+
+    Raises
+    ------
+    typer.Exit
+        After the version was printed.
+    """
+    if debug:
+        os.environ["CELLOQUY_DEBUG"] = "1"
+    if version:
+        from celloquy import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; print an error as two lines, without a traceback.
+
+    Raises
+    ------
+    CelloquyError
+        With ``--debug``, as it came.
+    """
+    try:
+        app()
+    except CelloquyError as error:
+        if os.environ.get("CELLOQUY_DEBUG"):
+            raise
+        typer.echo(f"error: {error}", err=True)
+        if error.hint:
+            typer.echo(f"hint: {error.hint}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("error: stopped by the keyboard; nothing half-written is left.", err=True)
+        sys.exit(130)
