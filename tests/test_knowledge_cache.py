@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import http.server
 import json
+import random
 import sys
 import threading
 import time
@@ -217,12 +218,14 @@ def test_a_server_error_is_tried_again_after_the_wait_it_asks_for(server):
     assert len(server.requests) == 3
 
 
-def test_tries_come_to_an_end(server):
+def test_tries_come_to_an_end_and_leave_the_global_random_state_alone(server):
     server.script = [answer(500, b"")]
+    before = random.getstate()
     with pytest.raises(DownloadError, match=r"could not be fetched in 5 tries: .*500") as failure:
         data_get("hgnc", url=server.url, limits=FAST)
     assert failure.value.retryable
     assert len(server.requests) == 5
+    assert random.getstate() == before
 
 
 def test_what_is_not_there_is_asked_for_once(server):

@@ -27,6 +27,7 @@ _OF_THE_DISK = frozenset({errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EPERM})
 _LONGEST_WAIT = 60.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 8
+_JITTER = random.SystemRandom()  # so that waiting leaves the global random state alone
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def fetch(
             last_modified = _try(url, part, limits, deadline)
             break
         except _BrokenError as broken:
-            wait = broken.wait or limits.pause * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
+            wait = broken.wait or limits.pause * 2 ** (attempt - 1) * _JITTER.uniform(0.5, 1.0)
             if attempt == limits.attempts or time.monotonic() + wait > deadline:
                 msg = f"'{url}' could not be fetched in {attempt} tries: {broken}."
                 hint = "try again later: what has arrived is kept and continued."
