@@ -57,6 +57,8 @@ class Wanted(NamedTuple):
     """Position in the vocabulary of each place; shape ``(nowhere + margin,)``."""
     nowhere: int
     """A place after the last, rounded up to whole words."""
+    stands: NDArray[np.uint64]
+    """One bit for each column, 0 where it is left out; shape ``(n_vars / 64,)``, rounded up."""
     leaves_out: bool
     """Whether some column is left out."""
     floor: int
@@ -90,7 +92,8 @@ class Job(NamedTuple):
 class Scratch(NamedTuple):
     """What one thread works on."""
 
-    masked: NDArray[np.int32]
+    wanted_keys: NDArray[np.int32]
+    wanted_columns: NDArray[np.int32]
     keys: NDArray[np.int32]
     columns: NDArray[np.int32]
     ordered: NDArray[np.int32]
@@ -108,7 +111,8 @@ def new_scratch(longest: int, nowhere: int) -> Scratch:
     """Make room for rows of at most `longest` stored values and `nowhere` places."""
     room = longest + LANES
     return Scratch(
-        masked=np.empty(room, np.int32),
+        wanted_keys=np.empty(room, np.int32),
+        wanted_columns=np.empty(room, np.int32),
         keys=np.empty(room, np.int32),
         columns=np.empty(room, np.int32),
         ordered=np.zeros(room, np.int32),
@@ -150,12 +154,13 @@ def _order_row(
     if least < 0 or largest > wanted.ceiling:
         return BAD_VALUE, 0
     if wanted.leaves_out:
-        if not _mask_row(keys, columns, wanted, scratch.masked):
+        if not _all_exist(columns, wanted):
             return BAD_COLUMN, 0
-        keys = scratch.masked[: keys.size]
+        n = _leave_out(keys, columns, wanted, scratch)
+        keys, columns = scratch.wanted_keys[:n], scratch.wanted_columns[:n]
     floor = np.int32(wanted.floor)
     n_expressed = keys.size
-    if wanted.leaves_out or least <= floor:
+    if least <= floor:
         n_expressed = _count_above(keys, floor)
     if n_expressed == 0:
         return RANKED, 0
@@ -205,16 +210,23 @@ def _around(keys: Integers, key: np.int32) -> tuple[int, int, np.int32, np.int32
 
 
 @njit(cache=True, nogil=True)
-def _mask_row(keys: Integers, columns: Integers, wanted: Wanted, masked: Integers) -> bool:
-    """Copy keys, 0 for columns left out; say whether all columns exist."""
-    last = np.uint32(wanted.place.size - 1)
+def _all_exist(columns: Integers, wanted: Wanted) -> bool:
     furthest = np.uint32(0)
+    for i in range(columns.size):
+        furthest = max(furthest, np.uint32(columns[i]))
+    return bool(furthest < np.uint32(wanted.place.size - 1))
+
+
+@njit(cache=True, nogil=True)
+def _leave_out(keys: Integers, columns: Integers, wanted: Wanted, scratch: Scratch) -> int:
+    """Copy what stands in columns that are wanted; give how many."""
+    n = 0
     for i in range(keys.size):
-        column = np.uint32(columns[i])
-        furthest = max(furthest, column)
-        stands = wanted.place[min(column, last)] != wanted.nowhere
-        masked[i] = keys[i] if stands else np.int32(0)
-    return bool(furthest < last)
+        column = np.uint64(columns[i])
+        scratch.wanted_keys[n] = keys[i]
+        scratch.wanted_columns[n] = columns[i]
+        n += int((wanted.stands[column >> np.uint64(6)] >> (column & np.uint64(63))) & np.uint64(1))
+    return n
 
 
 @njit(cache=True, nogil=True)
@@ -348,16 +360,16 @@ def _mark(
     """Mark each gene at its place in the map of its class, and keep keys that need sorting."""
     keys, columns = cell
     first, second, third = levels
-    last = np.uint32(wanted.place.size - 1)
-    furthest = np.uint32(0)
+    if not _all_exist(columns, wanted):
+        return False
     for i in range(keys.size):
-        key, column = keys[i], np.uint32(columns[i])
-        furthest = max(furthest, column)
-        place = np.int64(wanted.place[min(column, last)])
-        level = np.int64(key <= third) + np.int64(key <= second) + np.int64(key <= first)
-        scratch.map[place >> 6, level] |= np.uint64(1) << np.uint64(place & 63)
-        scratch.key_at[place if key > third else wanted.nowhere] = key
-    return bool(furthest < last)
+        key = keys[i]
+        place = np.uint64(wanted.place[columns[i]])
+        level = int(key <= third) + int(key <= second) + int(key <= first)
+        scratch.map[place >> np.uint64(6), level] |= np.uint64(1) << (place & np.uint64(63))
+        if key > third:
+            scratch.key_at[place] = key
+    return True
 
 
 @njit(cache=True, nogil=True)

@@ -225,6 +225,7 @@ class _Genes(NamedTuple):
     place: NDArray[Any]
     gene: NDArray[Any]
     nowhere: int
+    stands: NDArray[np.uint64]
     merged: NDArray[np.int32] | None
 
     @staticmethod
@@ -246,12 +247,15 @@ class _Genes(NamedTuple):
         place[:-1][positions >= 0] = vocabulary.place[positions[positions >= 0]]
         gene = np.zeros(nowhere + MARGIN, dtype=dtype)
         gene[vocabulary.place] = np.arange(n_genes)
+        bits = np.zeros(-(-max(n_vars, 1) // 64) * 64, dtype=np.bool_)
+        bits[:n_vars] = positions >= 0
+        stands = np.packbits(bits, bitorder="little").view("<u8").astype(np.uint64)
         shared = np.bincount(positions[positions >= 0], minlength=n_genes) > 1
         merged = None
         if shared.any():
             several = (positions >= 0) & shared[positions]
             merged = np.where(several, positions, -1).astype(np.int32)
-        return _Genes(columns, vocabulary, positions, place, gene, nowhere, merged)
+        return _Genes(columns, vocabulary, positions, place, gene, nowhere, stands, merged)
 
     def are_of(self, columns: NDArray[np.int32] | None, vocabulary: Vocabulary, n: int) -> bool:
         return (
@@ -263,7 +267,9 @@ class _Genes(NamedTuple):
 
         leaves_out = bool((self.positions < 0).any())
         most = n_top_genes or _ALL
-        return Wanted(self.place, self.gene, self.nowhere, leaves_out, floor, ceiling, most)
+        return Wanted(
+            self.place, self.gene, self.nowhere, self.stands, leaves_out, floor, ceiling, most
+        )
 
 
 def _rank(
