@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 import scipy.sparse as sp
@@ -92,7 +92,7 @@ def _weights(expression: sp.spmatrix | sp.sparray | ArrayLike) -> sp.csr_array:
     InputError
         If a weight is negative or not finite.
     """
-    weights = sp.csr_array(expression)
+    weights = sp.csr_array(cast("Any", expression))
     if not (np.isfinite(weights.data) & (weights.data >= 0)).all():
         msg = "Expression holds negative, missing or infinite values, which weigh nothing."
         raise InputError(msg, hint="pass log1p values or counts, not z-scores.")
