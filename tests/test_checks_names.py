@@ -100,6 +100,11 @@ def test_repeated_and_blank_cell_names_are_counted():
         (["ENSG00000141510", "ENSG00000198851.3"], ["c1", "c2"], True),
         (["RPL3", "RPS4X", "MT-CO1", "CD3E"], ["c1", "c2"], True),
         (["CD3E", "LYZ", "NKG7"], [f"cell_{i}" for i in range(20)], True),
+        (
+            [f"{line}-{i}" for line in ("K562", "HL60", "BJ") for i in range(9)],
+            [f"peak_{i}" for i in range(20)],
+            False,
+        ),
         ([f"A{i}" for i in range(20)], [f"cell_{i}" for i in range(20)], False),
         (["AAACCTGAGCGCTCCA-1"], [str(i) for i in range(20)], False),
         (["K562", "HL60", "BJ"], ["CD3E", "LYZ"], False),

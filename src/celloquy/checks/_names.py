@@ -134,12 +134,22 @@ def _is_barcode(name: str) -> bool:
 
 def _is_series(names: list[str]) -> bool:
     """Say whether names are one stem with numbers, as in cell_1, cell_2."""
-    stems = Counter(re.sub(r"\d+", "", name) for name in names)
+    stems = _stems(names)
     return len(names) >= 10 and stems.most_common(1)[0][1] >= 0.9 * len(names)
 
 
 def _looks_like_genes(names: list[str]) -> bool:
-    return _share(names, _is_barcode) < 0.5 and guess_organism(names) is not None
+    """Say whether names have the form of symbols, and as many stems as genes have.
+
+    Cells named after a few lines (K562-1, HL60-1) have the form and few stems.
+    """
+    if _share(names, _is_barcode) >= 0.5 or len(_stems(names)) < 0.3 * len(names):
+        return False
+    return guess_organism(names) is not None
+
+
+def _stems(names: list[str]) -> Counter[str]:
+    return Counter(re.sub(r"\d+", "", name) for name in names)
 
 
 def _landmarks(names: pd.Index) -> list[str]:
