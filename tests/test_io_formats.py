@@ -7,12 +7,14 @@ import warnings
 
 import anndata as ad
 import h5py
+import numcodecs
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.io
 import scipy.sparse as sp
 import zarr
+from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
 from celloquy import io as cqio
 from celloquy.errors import InputError
@@ -287,3 +289,49 @@ def test_every_file_of_the_data_folder_streams_as_anndata_reads_it(data_folder):
         assert (sp.vstack(blocks) != whole.X).nnz == 0
         pd.testing.assert_frame_equal(obs.astype(str), whole.obs.astype(str), check_names=False)
         pd.testing.assert_index_equal(var.index, whole.var_names, check_names=False)
+
+
+CODECS = [None, *(("blosc", name) for name in ("lz4", "zstd")), ("zstd",), ("gzip",)]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("value_type", ["f4", "f8", "u1", ">i2"])
+def test_every_layout_of_zarr_gives_the_same_numbers(
+    adata, tmp_path, codec, zarr_format, value_type
+):
+    counts = sp.random(57, 11, 0.4, format="csr", random_state=1)
+    counts.data = (np.arange(1, counts.nnz + 1) % 250).astype(float)
+    write_zarr(ad.AnnData(counts), tmp_path / "c.zarr", zarr_format)
+    group = zarr.open_group(tmp_path / "c.zarr", mode="a", use_consolidated=False)["X"]
+    for name in ("data", "indices"):
+        held = group[name][...].astype(value_type if name == "data" else "i4")
+        made = {"chunks": (7,), "shape": held.shape, "dtype": held.dtype, "overwrite": True}
+        group.create_array(name, compressors=packer(codec, zarr_format), **made)[...] = held
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(tmp_path / "c.zarr")
+    with open_stream(tmp_path / "c.zarr") as stream:
+        for size in (1, 5, 57):
+            found = [chunk.to_csr().toarray() for chunk in stream.chunks(size)]
+            np.testing.assert_array_equal(np.concatenate(found), counts.toarray())
+
+
+def packer(codec, zarr_format):
+    if codec is None:
+        return None
+    if zarr_format == 2:
+        options = {"cname": codec[1]} if codec[0] == "blosc" else {}
+        return numcodecs.get_codec({"id": codec[0], **options})
+    kinds = {"zstd": ZstdCodec, "gzip": GzipCodec, "blosc": BloscCodec}
+    return kinds[codec[0]](**({"cname": codec[1]} if codec[0] == "blosc" else {}))
+
+
+def test_zarr_chunks_that_were_never_written_are_zeros_and_damaged_ones_are_told(tmp_path):
+    write_zarr(ad.AnnData(sp.csr_matrix(np.eye(3))), tmp_path / "c.zarr")
+    chunk = tmp_path / "c.zarr" / "X" / "data" / "c" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:-3])
+    with pytest.raises(InputError, match="its stored chunk 0 cannot be inflated"):
+        streamed(tmp_path / "c.zarr")
+    chunk.unlink()
+    assert streamed(tmp_path / "c.zarr").tolist() == np.zeros((3, 3)).tolist()

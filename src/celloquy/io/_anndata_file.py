@@ -11,7 +11,6 @@ import pandas as pd
 
 from celloquy._runtime import closest
 from celloquy.errors import InputError
-from celloquy.io._arrays import FlatArray, SlicedArray
 from celloquy.io._by_gene import rows_of_columns
 from celloquy.io._frames import Frame
 from celloquy.io._hdf5 import hdf5_array
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from celloquy.io._arrays import FlatArray
     from celloquy.io._types import Column, Node
 
 
@@ -188,7 +188,9 @@ def flat(array: Node, *, where: str) -> FlatArray:
     """Choose the fastest reader of a stored one-dimensional array."""
     if isinstance(array, h5py.Dataset):
         return hdf5_array(array, where=where)
-    return SlicedArray(array)
+    from celloquy.io._zarr_arrays import zarr_array  # zarr takes long to import
+
+    return zarr_array(array, where=where)
 
 
 def _sparse_shape(node: Node, where: str) -> tuple[tuple[int, int], bool]:

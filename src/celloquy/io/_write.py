@@ -36,6 +36,8 @@ def write_h5ad(adata: AnnData, path: str | os.PathLike[str], *, overwrite: bool 
         written to, the disk is full, or a column cannot be stored.
     OSError
         If the operating system refused for another reason.
+    RuntimeError
+        If HDF5 failed for another reason.
     """
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
@@ -49,9 +51,12 @@ def write_h5ad(adata: AnnData, path: str | os.PathLike[str], *, overwrite: bool 
             _write(whole, temporary)
         except (IORegistryError, TypeError, ValueError) as error:
             msg = f"anndata cannot store a part of these data: {str(error).splitlines()[0]}"
-            raise InputError(
-                msg, hint="turn that part into text, numbers or categories."
-            ) from error
+            hint = "turn that part into text, numbers or categories."
+            raise InputError(msg, hint=hint) from error
+        except RuntimeError as error:
+            if "errno = " in str(error):  # HDF5, closing a file that the disk did not take
+                raise OSError(str(error)) from error
+            raise
 
 
 def _write(adata: AnnData, path: Path) -> None:
