@@ -48,21 +48,23 @@ def test_words_that_count_genes_follow_what_is_left(tiny):
     assert plan.n_names_cut.tolist() == [39]
 
 
-def test_cells_of_one_prompt_are_held_to_one_number_of_names(tiny):
-    plan = tiny.plan([(names(20), Text(" , "), names(4), Text(" , "), names(20))])
-    assert plan.texts == ("g0 g1 g2 g3 , g0 g1 g2 g3 , g0 g1 g2 g3",)
-    assert plan.n_names_cut.tolist() == [32]
+def test_the_longest_lists_of_a_prompt_lose_their_names_first(tiny):
+    plan = tiny.plan([(names(20), Text(" , "), names(3), Text(" , "), names(20))])
+    assert plan.texts == ("g0 g1 g2 g3 g4 , g0 g1 g2 , g0 g1 g2 g3",)
+    assert plan.n_names_cut.tolist() == [31]
 
 
 def test_a_prompt_too_long_without_its_names_is_refused_even_if_texts_may_be_cut(tiny):
     prompt = (names(3), Text(" a" * 30))
     for too_long in ("refuse", "cut"):
-        with pytest.raises(InputError, match="Prompt 1 takes 32 tokens without any gene"):
+        with pytest.raises(
+            InputError, match="Without any gene, the text of cell 'prompt 1' takes 32 tokens of 16"
+        ):
             tiny.plan(["g1", prompt], too_long=too_long)
 
 
 def test_names_that_may_not_be_cut_are_refused_when_too_long(tiny):
-    with pytest.raises(InputError, match=r"takes 42 tokens .* the model reads 16"):
+    with pytest.raises(InputError, match="takes 42 tokens of 16"):
         tiny.plan([(names(40, may_cut=False),)])
 
 
@@ -104,12 +106,8 @@ def test_a_part_of_a_plan_keeps_its_counts(tiny):
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=4), st.integers(0, 10))
 def test_the_most_names_that_fit_are_kept(tiny, sizes, n_words):
-    prompt = (Text("a " * n_words), *(names(size) for size in sizes))
-    prompt = tuple(part for segment in prompt for part in (segment, Text(" ")))
-    plan = tiny.plan([prompt])
-    kept = sum(sizes) - int(plan.n_names_cut[0])
-    assert plan.n_tokens[0] == 2 + n_words + kept <= 16
-    if plan.n_names_cut[0]:
-        most = max(min(size, kept) for size in sizes)
-        limit = next(k for k in range(61) if sum(min(s, k) for s in sizes) == kept)
-        assert 2 + n_words + sum(min(size, limit + 1) for size in sizes) > 16 or most == 0
+    lists = (part for size in sizes for part in (names(size), Text(" ")))
+    plan = tiny.plan([(Text("a " * n_words), *lists)])
+    room = 16 - 2 - n_words
+    assert sum(sizes) - plan.n_names_cut[0] == min(sum(sizes), room)
+    assert plan.n_tokens[0] == 2 + n_words + min(sum(sizes), room)
