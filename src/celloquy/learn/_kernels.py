@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _sift_down(scores: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
     """Restore a heap, largest score first, after its first entry was replaced."""
     size = len(scores)
@@ -29,7 +29,7 @@ def _sift_down(scores: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
         place = child
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, nogil=True)
 def keep_lowest(
     products: NDArray[np.float32],
     halves: NDArray[np.float32],
@@ -42,7 +42,7 @@ def keep_lowest(
     half the squared distance, less what is the same for all rows.
     """
     scores, rows = heap
-    for i in numba.prange(products.shape[0]):
+    for i in range(products.shape[0]):
         best, at, line = scores[i], rows[i], products[i]
         worst = best[0]
         for j in range(len(line)):
@@ -54,7 +54,7 @@ def keep_lowest(
                 worst = best[0]
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, nogil=True)
 def exact_distances(
     queries: NDArray[np.float32],
     reference: NDArray[np.float32],
@@ -66,7 +66,7 @@ def exact_distances(
     The order of summing depends on nothing but the two vectors.
     """
     distances = np.empty(rows.shape, dtype=np.float64)
-    for i in numba.prange(rows.shape[0]):
+    for i in range(rows.shape[0]):
         for j in range(rows.shape[1]):
             dot = left = right = square = 0.0
             for d in range(queries.shape[1]):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no types
 
 from celloquy.errors import InputError
 
@@ -14,8 +17,9 @@ if TYPE_CHECKING:
 
 Metric: TypeAlias = Literal["euclidean", "cosine"]
 
-QUERY_ROWS = 1_024
+QUERY_ROWS = 256
 REFERENCE_ROWS = 2_048
+"""One block of scores is 2 MB, so that it is read again from the cache."""
 SPARE = 17
 """Candidates kept beyond the asked number, so that float32 rounding is almost never seen."""
 
@@ -101,9 +105,14 @@ class NeighbourIndex:
         k = min(k, len(self.reference))
         rows = np.empty((len(queries), k), dtype=np.int64)
         distances = np.empty((len(queries), k), dtype=np.float64)
-        for start in range(0, len(queries), QUERY_ROWS):
+
+        def answer(start: int) -> None:
             here = slice(start, start + QUERY_ROWS)
             rows[here], distances[here] = self._search_block(queries[here], k)
+
+        # each thread takes whole blocks of queries, so none waits for another within a block
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as threads:
+            list(threads.map(answer, range(0, len(queries), QUERY_ROWS)))
         if self.metric == "euclidean":
             np.sqrt(distances, out=distances)
         return Neighbours(rows, distances)
