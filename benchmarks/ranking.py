@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
 import platform
 import sys
 import tempfile
@@ -149,14 +150,14 @@ def in_order(
 ) -> Iterator[pa.Array]:
     """Rank and make a column chunk by chunk, each thread on a chunk of its own."""
     options = RankOptions(n_top_genes=n_top_genes)
-    n_threads = numba.config.NUMBA_NUM_THREADS
-    buffers = [RankBuffers() for _ in range(n_threads + 1)]
+    n_threads = os.cpu_count() or 1
+    buffers = [RankBuffers(n_threads=1) for _ in range(n_threads + 1)]
 
     def work(number: int, chunk: RowChunk) -> pa.Array:
         own = buffers[number % len(buffers)]
         return make(rank_cells(chunk, vocabulary, options=options, buffers=own))
 
-    with ThreadPoolExecutor(n_threads, initializer=numba.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(n_threads) as pool:
         waiting = []
         for number, chunk in enumerate(chunks(cells)):
             waiting.append(pool.submit(work, number, chunk))
@@ -357,8 +358,8 @@ def machine() -> str:
         model = next(line.split(":")[1].strip() for line in lines if "model name" in line)
     except (OSError, StopIteration):
         model = platform.processor()
-    n_threads = numba.config.NUMBA_NUM_THREADS
-    return f"{model}, {n_threads} cores, Python {platform.python_version()}, {time.strftime('%F')}."
+    python, day = platform.python_version(), time.strftime("%F")
+    return f"{model}, {os.cpu_count()} cores, Python {python}, {day}."
 
 
 if __name__ == "__main__":

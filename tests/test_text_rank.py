@@ -123,7 +123,9 @@ def test_more_genes_than_sixteen_bits_can_number_are_ranked_alike():
 
 def test_many_cells_on_several_threads_agree_with_one_cell_at_a_time():
     cells, vocabulary = random_cells(400, 1_000), genes(1_000)
-    together = list(rank_cells(cells, vocabulary))
+    together = list(rank_cells(cells, vocabulary, buffers=RankBuffers(n_threads=3)))
+    alone = rank_cells(cells, vocabulary, buffers=RankBuffers(n_threads=1))
+    assert together == list(alone)
     assert together == [next(iter(rank_cells(cells[i], vocabulary))) for i in range(400)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -76,9 +77,16 @@ class RankBuffers:
 
     A result that was written here is overwritten by the next call with the same buffers.
     One call at a time may use them.
+
+    Parameters
+    ----------
+    n_threads
+        Threads that rank one chunk together; `None` takes all cores. Pass 1 where each
+        thread ranks a chunk of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, n_threads: int | None = None) -> None:
+        self.n_threads = n_threads or os.cpu_count() or 1
         self._arrays: dict[str, NDArray[np.int32]] = {}
         self._scratch: list[Scratch] = []
         self._genes: _Genes | None = None
@@ -301,9 +309,7 @@ def _rank(
 
 
 def _run(rows: _Rows, keys: Keys, wanted: Wanted, buffers: RankBuffers) -> Ranks:
-    """Run the kernel, blocks of rows on as many threads as numba is allowed."""
-    import numba
-
+    """Run the kernel, blocks of rows on each thread; it releases the GIL."""
     from celloquy.text._kernels import Cells, Job, Ranks, rank_rows
 
     n_obs = len(rows.indptr) - 1
@@ -318,7 +324,7 @@ def _run(rows: _Rows, keys: Keys, wanted: Wanted, buffers: RankBuffers) -> Ranks
         np.zeros(n_obs, np.uint8),
     )
     job = Job(Cells(rows.indptr, rows.indices, keys.keys), wanted, ranks)
-    n_threads = 1 if lengths.sum() < _WORTH_A_THREAD else numba.get_num_threads()
+    n_threads = 1 if lengths.sum() < _WORTH_A_THREAD else buffers.n_threads
     blocks = itertools.count(0, _BLOCK)
 
     def work(scratch: Scratch) -> None:
