@@ -1,6 +1,7 @@
 """A labelled reference: fitted once, saved, loaded, and only applied afterwards."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -317,3 +318,12 @@ def test_an_existing_folder_is_kept_unless_overwritten(folder, reference):
     assert sha256_of(folder / "reference.json") == before
     save_reference(reference, folder, overwrite=True)
     assert load_reference(folder).labels == ("B", "NK", "T")
+
+
+def test_a_reference_of_the_first_schema_is_read_for_ever():
+    loaded = load_reference(Path(__file__).parent / "data" / "reference_v1")
+    assert loaded.counts == {"B cell": 6, "NK cell": 6, "T cell": 6}
+    counts = np.array([[9, 7, 0, 0, 0, 0], [0, 0, 8, 8, 1, 0], [0, 0, 0, 0, 6, 9]])
+    query = CellBlock(sp.csr_matrix(counts.astype(np.float32)), "counts", loaded.vocabulary)
+    told = loaded.annotate(query)
+    assert [loaded.labels[code] for code in told.codes] == ["T cell", "B cell", "NK cell"]
