@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celloquy.errors import InputError
-from celloquy.io import RowChunk
+from celloquy.io import RowChunk, open_stream
 from celloquy.text import (
     RankBuffers,
     RankedCells,
@@ -419,3 +419,20 @@ def test_medians_of_another_length_are_refused():
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         RankOptions(**options)
+
+
+# --- real cells -------------------------------------------------------------------------------
+
+
+@pytest.mark.data
+def test_real_cells_rank_as_sorting_by_value_then_key_says(data_folder):
+    with open_stream(data_folder / "cells" / "pbmc3k_10x_v1.h5ad") as stream:
+        chunk = stream.rows(0, 12)
+        names = tuple(dict.fromkeys(stream.var.index))
+        columns = Vocabulary(names).find(stream.var.index)
+    for n_top_genes in (None, 200, 30):
+        options = RankOptions(n_top_genes=n_top_genes)
+        ranked = rank_cells(chunk, Vocabulary(names), columns=columns, options=options)
+        assert as_pairs(ranked) == ranked_by_hand(
+            chunk.to_csr(), names, columns=columns, n_top_genes=n_top_genes
+        )
