@@ -160,6 +160,7 @@ with VectorStore(sys.argv[1]) as store:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
 def test_a_killed_writer_leaves_whole_blocks_that_others_read(store):
     writers = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from celloquy.lm._embed import embed_texts
+from celloquy.lm._embed import EmbeddedTexts, embed_texts
 from celloquy.lm._load import BACKENDS, load_lm
 from celloquy.lm._protocol import Capability, LanguageModel, Pooling, PromptPlan, TooLong
 from celloquy.lm._sentence import SentenceEncoder
@@ -11,6 +11,7 @@ from celloquy.lm._store import VectorStore
 __all__ = [
     "BACKENDS",
     "Capability",
+    "EmbeddedTexts",
     "LanguageModel",
     "Pooling",
     "PromptPlan",
