@@ -194,7 +194,7 @@ def ids(
         )
 
     with pq.ParquetWriter(
-        folder / "own.parquet", schema, compression="lz4", use_dictionary=False
+        folder / "own.parquet", schema, compression="none", use_dictionary=False
     ) as out:
         for column in in_order(cells, vocabulary, n_top_genes, make):
             out.write_batch(pa.record_batch([column], schema=schema))
@@ -319,6 +319,7 @@ def write_report(
     n_obs = counts.shape[0]
     size = (counts.data.nbytes + counts.indices.nbytes) / n_obs
     bound = rates["read the CSR arrays once"]
+    load = max(0.0, os.getloadavg()[0] - 1)
     lines = [
         "# Ranking and rendering: cells per second",
         "",
@@ -327,9 +328,11 @@ def write_report(
         f"CSR of {size / 1e3:.1f} KB a cell, chunks of {CHUNK_SIZE:,} cells. {machine()}",
         "",
         "Made by `python benchmarks/ranking.py "
-        f"--cells {options.cells} --rounds {options.rounds}"
+        f"--cells {options.cells} --rounds {options.rounds} "
+        f"--baseline-cells {options.baseline_cells}"
         f"{' --cell2sentence DIR' if options.cell2sentence else ''}`; "
-        "the module says what each way does.",
+        "the module says what each way does. Other programs kept "
+        f"{load:.0f} processes ready to run on those cores: read the ratios, not the rates.",
         "",
         "| way | cells/s (median) | share of the memory bound | peak MB above the input |",
         "|---|---|---|---|",

@@ -352,6 +352,22 @@ def test_a_negative_value_in_a_column_left_out_is_refused_too():
         )
 
 
+def test_a_negative_value_is_refused_even_where_a_sum_would_hide_it():
+    with pytest.raises(InputError, match=r"Cell 0 holds -1\.0 for 'G0'"):
+        rank_cells(sp.csr_matrix([[3.0, -1.0]]), genes(1), columns=np.zeros(2, np.int32))
+
+
+def test_a_chunk_that_is_a_view_of_longer_arrays_is_ranked():
+    cells, vocabulary = random_cells(6, 300), genes(300)
+    chunk = RowChunk(
+        cells.indptr[2:5], cells.indices, cells.data, 300, 2, pd.DataFrame(index=range(2))
+    )
+    options = RankOptions(rank_by="specificity", medians=np.full(300, 2.0))
+    straight = list(rank_cells(cells, vocabulary))[2:4]
+    assert list(rank_cells(chunk, vocabulary)) == straight
+    assert list(rank_cells(chunk, vocabulary, options=options)) == straight
+
+
 def test_a_negative_value_is_refused_by_specificity():
     options = RankOptions(rank_by="specificity", medians=np.ones(2))
     with pytest.raises(InputError, match=r"holds -1\.0 for 'G1'"):

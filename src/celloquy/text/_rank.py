@@ -171,6 +171,7 @@ def rank_cells(
     rows = _Rows.of(cells)
     genes = buffers.genes(columns, vocabulary, rows.n_vars)
     if genes.merged is not None:
+        _refuse(rows, genes)  # a sum could hide a negative value
         rows = rows.with_sums(genes.merged)
     if options.medians is not None:
         return _by_specificity(rows, genes, options, buffers)
@@ -201,8 +202,10 @@ class _Rows(NamedTuple):
         if ends[0] < 0 or ends[1] > min(len(cells.indices), len(cells.data)) or ends[2]:
             msg = "The row ends of the matrix (`indptr`) do not fit its values."
             raise InputError(msg, hint="the file is damaged: write it again from its source.")
-        data = np.ascontiguousarray(cells.data)
-        return _Rows(indptr, np.ascontiguousarray(cells.indices, np.int32), data, n_vars, start)
+        here = slice(indptr[0], indptr[-1])
+        indices = np.ascontiguousarray(cells.indices[here], np.int32)
+        data = np.ascontiguousarray(cells.data[here])
+        return _Rows(indptr - indptr[0], indices, data, n_vars, start)
 
     def with_sums(self, merged: NDArray[np.int32]) -> _Rows:
         """Put the sum of the values of each cell and merged gene at the first, 0 at others.
@@ -400,17 +403,16 @@ def _refuse(rows: _Rows, genes: _Genes) -> None:
     InputError
         If there is one.
     """
-    begin, end = rows.indptr[0], rows.indptr[-1]
-    outside = (rows.indices[begin:end] < 0) | (rows.indices[begin:end] >= rows.n_vars)
+    outside = (rows.indices < 0) | (rows.indices >= rows.n_vars)
     if outside.any():
-        first = begin + int(np.argmax(outside))
+        first = int(np.argmax(outside))
         cell, column = _cell(rows, first), rows.indices[first]
         msg = f"Cell {cell} has a value in column {column}, but there are {rows.n_vars} columns."
         raise InputError(msg, hint="the file is damaged: write it again from its source.")
-    bad = ~_is_rankable(rows.data[begin:end])
+    bad = ~_is_rankable(rows.data)
     if not bad.any():
         return
-    first = begin + int(np.argmax(bad))
+    first = int(np.argmax(bad))
     gene = genes.positions[rows.indices[first]]
     name = repr(genes.vocabulary.names[gene]) if gene >= 0 else f"column {rows.indices[first]}"
     msg = f"Cell {_cell(rows, first)} holds {rows.data[first]} for {name}, which has no rank."
