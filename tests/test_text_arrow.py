@@ -101,6 +101,7 @@ def test_the_record_says_what_was_cut_and_where_it_comes_from(cells, tmp_path):
     assert str(tmp_path) not in json.dumps(record)
 
 
+@pytest.mark.slow
 def test_datasets_opens_the_file_and_the_parts(cells, tmp_path, monkeypatch):
     datasets = pytest.importorskip("datasets")
     datasets.disable_progress_bars()
@@ -111,7 +112,7 @@ def test_datasets_opens_the_file_and_the_parts(cells, tmp_path, monkeypatch):
             "parquet", data_files=str(tmp_path / files), cache_dir=str(tmp_path / "cache")
         )["train"]
         assert opened["text"][:] == sentences(cells).text.tolist()
-        assert opened[0]["genes"] == sentences(cells).ranked.genes[: opened[0]["n_genes"]].tolist()
+        assert opened[0]["genes"] == sentences(cells).ranked.genes[: opened[0]["n_named"]].tolist()
 
 
 def test_nothing_is_overwritten_unasked(cells, tmp_path):
@@ -182,6 +183,7 @@ _write.write_sentences(sys.argv[1], sys.argv[2], files=_write.WriteOptions(part_
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_file_and_goes_on(cells, tmp_path):
     cells.write_h5ad(tmp_path / "cells.h5ad")
     out = tmp_path / "out.parquet"

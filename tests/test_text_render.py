@@ -41,7 +41,7 @@ def cells(draw, names=names):
     return RankedCells(genes, offsets, values, np.zeros(len(rows), np.int32), vocabulary)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(cells(), st.sampled_from([*STYLES, "<{genes}> {n_genes}"]), st.booleans())
 def test_names_read_back_from_a_text_are_the_names_written(ranked, name, quote):
     style = Style(**{**vars(get_style(name)), "quote_names": quote})
@@ -56,7 +56,7 @@ def test_names_read_back_from_a_text_are_the_names_written(ranked, name, quote):
     assert len(spoken) == len(ranked.vocabulary)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(cells(), st.sampled_from([*STYLES]))
 def test_the_kernel_writes_what_plain_joining_writes(ranked, style):
     try:

@@ -130,6 +130,7 @@ def test_no_cells_give_no_ids():
     assert len(GeneTokens(TOKENIZERS["bytes"], VOCABULARY).encode(some)) == 0
 
 
+@pytest.mark.slow
 def test_a_tokenizer_of_transformers_is_read_whole():
     transformers = pytest.importorskip("transformers")
     fast = transformers.PreTrainedTokenizerFast(
