@@ -311,6 +311,10 @@ def test_parts_that_do_not_fit_together_are_told(folder):
         load_reference(folder)
 
 
+def test_every_file_of_a_reference_can_be_read_by_the_same_people(folder):
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+
+
 def test_an_existing_folder_is_kept_unless_overwritten(folder, reference):
     before = sha256_of(folder / "reference.json")
     with pytest.raises(InputError, match="exists already"):

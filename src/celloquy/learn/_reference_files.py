@@ -6,6 +6,7 @@ import hashlib
 import json
 from importlib.metadata import version
 from pathlib import Path
+from shutil import copymode
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +75,7 @@ def save_reference(
         )
         genes = {"name": vocabulary.names, "id": vocabulary.ids or ("",) * len(vocabulary)}
         pd.DataFrame(genes, dtype="str").to_parquet(temporary / _GENES)
+        copymode(temporary / _GENES, temporary / _ARRAYS)  # safetensors shuts others out
         labels = np.array(reference.labels, dtype=object)[reference.codes]
         cells = pd.DataFrame({"name": reference.cell_names, "label": labels}, dtype="str")
         cells.to_parquet(temporary / _CELLS)
