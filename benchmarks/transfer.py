@@ -265,6 +265,7 @@ def pair_table(table, kind):
     }
     part = table[table["kind"] == kind]
     wide = part.pivot_table(index=["reference", "query"], columns="method", values="macro_f1")
+    shown = {short: name for short, name in shown.items() if name in wide.columns}
     known = part[part["method"] == WITH_UNKNOWN].groupby(["reference", "query"])
     known = known[["coverage", "accuracy_answered"]].mean()
     lines = [f"| reference | query | {' | '.join(shown)} | coverage | accuracy of answered |"]
