@@ -128,7 +128,7 @@ def test_a_file_a_view_and_a_layer_give_the_same(tmp_path):
 
 def test_tables_carry_genes_and_obs_and_the_record():
     table = sentences(make(), n_top_genes=2).to_arrow(values=True)
-    assert table.column_names[:6] == ["obs_name", "text", "genes", "n_genes", "n_cut", "values"]
+    assert table.column_names[:6] == ["obs_name", "text", "genes", "n_named", "n_cut", "values"]
     assert table["genes"].to_pylist() == [[3, 4], [3], [], [5, 4]]
     assert table["values"].to_pylist() == [[9, 7], [3], [], [9, 8]]
     assert table["tissue"].to_pylist() == ["lung", None, "liver", "a b"]

@@ -33,7 +33,7 @@ KEY = b"celloquy"
 """Key of the record in the metadata of the schema."""
 ROW_GROUP = 10_000
 """Cells a row group holds."""
-COLUMNS = ("obs_name", "text", "genes", "n_genes", "n_cut", "values")
+COLUMNS = ("obs_name", "text", "genes", "n_named", "n_cut", "values")
 """Columns of ours; obs columns may not take their names."""
 
 
@@ -93,7 +93,7 @@ def schema_of(obs: pd.DataFrame, vocabulary: Vocabulary, *, values: bool) -> pa.
         pa.field("obs_name", pa.string()),
         pa.field("text", pa.large_string()),
         pa.field("genes", pa.list_(position)),
-        pa.field("n_genes", pa.int32()),
+        pa.field("n_named", pa.int32()),
         pa.field("n_cut", pa.int32()),
     ]
     if values:
@@ -119,7 +119,7 @@ def rows_of(sentences: CellSentences, schema: pa.Schema) -> pa.RecordBatch:
         "obs_name": pa.array(obs.index.astype(str), pa.string()),
         "text": sentences.to_text(),
         "genes": _lists(offsets, ranked.genes.astype(position.to_pandas_dtype())),
-        "n_genes": pa.array(ranked.lengths.astype(np.int32)),
+        "n_named": pa.array(ranked.lengths.astype(np.int32)),
         "n_cut": pa.array(ranked.cut.astype(np.int32)),
         "values": _lists(offsets, np.array(ranked.values)) if "values" in schema.names else None,
     }
@@ -158,7 +158,7 @@ def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
         compression="zstd",
         compression_level=1,
         use_dictionary=words,
-        write_statistics=["n_genes", "n_cut"],
+        write_statistics=["n_named", "n_cut"],
         store_schema=True,
     ) as writer:
         yield writer
@@ -274,7 +274,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 def _from_table(table: pa.Table, record: dict[str, Any], vocabulary: Vocabulary) -> CellSentences:
     table = table.combine_chunks()
-    lengths = table["n_genes"].to_numpy().astype(np.int64)
+    lengths = table["n_named"].to_numpy().astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     genes = _flat(table, "genes").astype(np.int32)
     if "values" in table.column_names:

@@ -114,7 +114,7 @@ def write_sentences(  # noqa: PLR0913 (the arguments of `sentences`, where to, a
     """Write the sentences of all cells of a source to Parquet, in bounded memory.
 
     The columns are ``obs_name``, ``text``, ``genes`` (positions in the vocabulary),
-    ``n_genes``, ``n_cut`` and those of obs; vocabulary, options, source and versions lie as
+    ``n_named``, ``n_cut`` and those of obs; vocabulary, options, source and versions lie as
     JSON in the file's metadata under ``celloquy``. `datasets.load_dataset("parquet", …)`
     opens the files, and :func:`celloquy.text.read_sentences` reads them back.
 
