@@ -10,11 +10,12 @@ import textwrap
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
 from celloquy.errors import InputError
-from celloquy.io import read, write_h5ad
+from celloquy.io import Results, read, write_annotated, write_h5ad
 
 COUNTS = np.array([[0, 3, 0], [1, 0, 2]], np.float32)
 
@@ -145,3 +146,25 @@ def test_a_file_that_cannot_grow_is_told_and_no_part_is_left(tmp_path):
     assert "The disk or quota is full" in done.stdout, done.stderr
     assert "free some space" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_results_of_every_kind_are_added_to_a_copy_of_the_file(adata, tmp_path):
+    write_h5ad(adata, tmp_path / "cells.h5ad")
+    columns = {
+        "type": pd.Series(pd.Categorical(["T", "unknown"]), index=adata.obs_names),
+        "score": pd.Series(np.array([0.75, 0.25], np.float32), index=adata.obs_names),
+        "note": pd.Series(["first", "second"], index=adata.obs_names),
+    }
+    vectors = np.arange(6, dtype=np.float32).reshape(2, 3)
+    results = Results(
+        obs=columns, obsm={"X_new": [vectors[:1], vectors[1:]]}, uns={"how": {"seed": 2}}
+    )
+    write_annotated(tmp_path / "cells.h5ad", tmp_path / "out.h5ad", results=results)
+    written = read(tmp_path / "out.h5ad")
+    assert written.obs.columns.tolist() == ["label", "type", "score", "note"]
+    assert written.obs["type"].tolist() == ["T", "unknown"]
+    assert written.obs["score"].tolist() == [0.75, 0.25]
+    assert written.obs["note"].tolist() == ["first", "second"]
+    assert written.obsm["X_new"].tolist() == vectors.tolist()
+    assert written.uns["how"]["seed"] == 2
+    assert "type" not in read(tmp_path / "cells.h5ad").obs

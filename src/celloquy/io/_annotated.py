@@ -128,7 +128,8 @@ def _append(file: h5py.File, results: Results, *, overwrite: bool) -> None:
     order = [_as_text(name) for name in file["obs"].attrs["column-order"]]
     for name, column in results.obs.items():
         _make_room(file, f"obs/{name}", overwrite=overwrite)
-        write_elem(file["obs"], name, column.array)
+        # a numpy array, or pandas' categories: anndata cannot write `.array`'s wrapper of numpy
+        write_elem(file["obs"], name, column.values)
         order = [*(n for n in order if n != name), name]
     # anndata's own reader takes variable-length text here, even of length zero
     file["obs"].attrs.create("column-order", order, dtype=h5py.string_dtype())
