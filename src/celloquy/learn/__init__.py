@@ -14,7 +14,7 @@ from celloquy.learn._mlp import NeuralNet
 from celloquy.learn._neighbours import NeighbourIndex, Neighbours
 from celloquy.learn._predictions import UNKNOWN, Majority, Predictions, Thresholds, majority
 from celloquy.learn._recipe import Recipe
-from celloquy.learn._reference import Overlap, Reference, fit_reference
+from celloquy.learn._reference import Overlap, Reference, fit_reference, measure_overlap
 from celloquy.learn._reference_files import load_reference, save_reference
 from celloquy.learn._representation import Representation, Vectors
 from celloquy.learn._state import State
@@ -53,6 +53,7 @@ __all__ = [
     "load_reference",
     "log_normalise",
     "majority",
+    "measure_overlap",
     "save_reference",
     "weighted_gene_vectors",
 ]

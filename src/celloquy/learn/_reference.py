@@ -147,22 +147,10 @@ class Reference:
             If fewer than 50 genes are shared (or half of a smaller vocabulary), or the
             policy is unknown.
         """
-        if policy not in {"auto", "stored", "refit"}:
-            msg = f"`policy` is 'auto', 'stored' or 'refit', got {policy!r}."
-            raise InputError(msg)
-        shared = np.flatnonzero(measured)
-        n_genes = len(self.vocabulary)
-        if len(shared) < min(MIN_SHARED_GENES, (n_genes + 1) // 2):
-            msg = f"The query measures {len(shared):,} of the reference's {n_genes:,} genes."
-            raise InputError(msg, hint="compare the gene names of both: symbols, or Ensembl ids?")
-        per_gene = np.asarray(self.cells.log_values.expm1().sum(axis=0)).ravel()
-        share = float(per_gene[shared].sum() / max(per_gene.sum(), 1e-300))
-        all_there = len(shared) == n_genes
-        refit = not all_there and (policy == "refit" or (policy == "auto" and share < STORED_FROM))
-        overlap = Overlap(len(shared), n_genes, share, refit)
-        if not refit:
+        overlap = measure_overlap(self.cells, measured, policy=policy)
+        if not overlap.refitted:
             return self, overlap
-        cells = self.cells.genes(shared)
+        cells = self.cells.genes(np.flatnonzero(measured))
         fitted = _fit(cells, self.codes, self.labels, self.recipe)
         return replace(
             fitted,
@@ -178,6 +166,45 @@ class Reference:
                 f"{len(self.vocabulary):,} others."
             )
             raise InputError(msg, hint="bring the columns into `reference.vocabulary` first.")
+
+
+def measure_overlap(
+    cells: CellBlock, measured: NDArray[np.bool_], *, policy: PanelPolicy = "auto"
+) -> Overlap:
+    """Say how much of the reference cells' expression a query measures, and what follows.
+
+    Parameters
+    ----------
+    cells
+        The reference's cells.
+    measured
+        Which genes of their vocabulary the query measures; shape ``(n_genes,)``.
+    policy
+        See :meth:`Reference.on_genes`.
+
+    Returns
+    -------
+    The overlap; `refitted` says whether only the shared genes are to be fitted on.
+
+    Raises
+    ------
+    InputError
+        If fewer than 50 genes are shared (or half of a smaller vocabulary), or the policy is
+        unknown.
+    """
+    if policy not in {"auto", "stored", "refit"}:
+        msg = f"`policy` is 'auto', 'stored' or 'refit', got {policy!r}."
+        raise InputError(msg)
+    shared = np.flatnonzero(measured)
+    n_genes = len(cells.vocabulary)
+    if len(shared) < min(MIN_SHARED_GENES, (n_genes + 1) // 2):
+        msg = f"The query measures {len(shared):,} of the reference's {n_genes:,} genes."
+        raise InputError(msg, hint="compare the gene names of both: symbols, or Ensembl ids?")
+    per_gene = np.asarray(cells.log_values.expm1().sum(axis=0)).ravel()
+    share = float(per_gene[shared].sum() / max(per_gene.sum(), 1e-300))
+    all_there = len(shared) == n_genes
+    refit = not all_there and (policy == "refit" or (policy == "auto" and share < STORED_FROM))
+    return Overlap(len(shared), n_genes, share, refit)
 
 
 def fit_reference(

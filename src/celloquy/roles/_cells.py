@@ -16,7 +16,7 @@ from celloquy.errors import InputError
 from celloquy.io import CHUNK_SIZE, open_stream
 from celloquy.knowledge import GeneMap, collapse, map_genes
 from celloquy.learn import CellBlock
-from celloquy.text import Vocabulary
+from celloquy.text import Vocabulary, gene_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,12 +70,6 @@ class OpenCells:
         )
         return replace(self, genes=genes)
 
-    def measured(self) -> NDArray[np.bool_]:
-        """Which genes of the map at least one column stands for; shape ``(n_genes,)``."""
-        found = np.zeros(len(self.genes.names), dtype=bool)
-        found[self.genes.columns[self.genes.columns >= 0]] = True
-        return found
-
     def block(self, chunk: RowChunk, vocabulary: Vocabulary) -> CellBlock:
         """Bring a chunk's columns to the genes of the map, whose vocabulary is given."""
         unit: Literal["counts", "log1p"] = "log1p" if self.kind.kind == "log1p" else "counts"
@@ -123,28 +117,9 @@ def open_cells(
     The open cells; they are closed when the block ends.
     """
     with open_stream(source, layer=read.layer, use_raw=read.use_raw) as stream:
-        kind = check_for_verb(stream, verb=verb, needs=needs, source=source)
         names = gene_names(stream.var, read.gene_column)
+        kind = check_for_verb(stream, verb=verb, needs=needs, source=source, gene_names=names)
         yield OpenCells(stream, kind, map_genes(names, collisions=read.collisions))
-
-
-def gene_names(var: pd.DataFrame, gene_column: str | None) -> list[str]:
-    """Take gene names from var's index, or from one of its columns.
-
-    Raises
-    ------
-    InputError
-        If var has no such column.
-    """
-    if gene_column is None:
-        return [str(name) for name in var.index]
-    if gene_column not in var:
-        msg = f"`var` has no column {gene_column!r}{closest(gene_column, map(str, var.columns))}."
-        listed = ", ".join(map(str, var.columns)) or "no columns"
-        raise InputError(msg, hint=f"it has: {listed}.")
-    return ["" if missing else str(name) for name, missing in zip(
-        var[gene_column], var[gene_column].isna(), strict=True
-    )]  # fmt: skip
 
 
 def obs_column(stream: CellStream, key: str) -> pd.Series[Any]:

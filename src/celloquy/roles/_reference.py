@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,31 +11,38 @@ import numpy as np
 
 from celloquy.errors import InputError
 from celloquy.learn import (
+    UNKNOWN,
     CellBlock,
+    Overlap,
     Recipe,
     Reference,
     choose_cells,
     fit_reference,
     label_codes,
     load_reference,
+    measure_overlap,
 )
 from celloquy.roles._cells import ReadOptions, obs_column, open_cells
+from celloquy.roles._targets import Source, is_adata
 from celloquy.roles._text_vectors import TextSource, needs_text
 
 if TYPE_CHECKING:
-    import os
+    from collections.abc import Sequence
+    from typing import Literal
 
-    from anndata import AnnData
     from numpy.typing import NDArray
 
     from celloquy.roles._cells import OpenCells
     from celloquy.roles._text_vectors import SentenceReader
+    from celloquy.text import Vocabulary
+
+    PanelPolicy = Literal["auto", "stored", "refit"]
 
 FILE = "reference.json"
 
 
 def load_or_fit(
-    reference: Reference | AnnData | str | os.PathLike[str],
+    reference: Reference | Source,
     *,
     label_key: str | None,
     recipe: Recipe | None = None,
@@ -59,22 +67,122 @@ def load_or_fit(
     Returns
     -------
     The reference. Where there were more than ``recipe.max_cells`` labelled cells, that many
-    were chosen evenly over the labels; cells without a label were left out.
+    were chosen evenly over the labels; cells without a label, or labelled "unknown", were
+    left out.
 
     Raises
     ------
     InputError
         If `label_key` is missing where it is needed, or no cell has a label.
     """
+    reference = load_if_saved(reference)
     if isinstance(reference, Reference):
         return reference
-    if not hasattr(reference, "obs_names") and (Path(reference) / FILE).is_file():
-        return load_reference(reference)
+    return _labelled(reference, label_key, recipe or Recipe(), read=read, text=text).fit()
+
+
+def for_query(
+    reference: Reference | Source,
+    genes: Sequence[str],
+    *,
+    label_key: str | None,
+    panel: PanelPolicy,
+    recipe: Recipe | None = None,
+    read: ReadOptions | None = None,
+    text: TextSource | None = None,
+) -> tuple[Reference, Overlap]:
+    """Make a reference ready for a query that measures the given genes.
+
+    A fitted reference is fitted anew only where the shared genes ask for it; cells are
+    fitted once, on the genes that the query leaves them.
+
+    Parameters
+    ----------
+    reference, label_key, recipe, read, text
+        See :func:`load_or_fit`.
+    genes
+        Gene names of the query.
+    panel
+        See :meth:`celloquy.learn.Reference.on_genes`.
+
+    Returns
+    -------
+    The reference to apply, over its own vocabulary, and the overlap of genes.
+
+    Raises
+    ------
+    InputError
+        If too few genes are shared, or the reference cannot be used.
+    """
+    reference = load_if_saved(reference)
+    if isinstance(reference, Reference):
+        return reference.on_genes(_measured(reference.vocabulary, genes), policy=panel)
+    cells = _labelled(reference, label_key, recipe or Recipe(), read=read, text=text)
+    measured = _measured(cells.block.vocabulary, genes)
+    overlap = measure_overlap(cells.block, measured, policy=panel)
+    if overlap.refitted:
+        cells = replace(cells, block=cells.block.genes(np.flatnonzero(measured)))
+    return cells.fit(), overlap
+
+
+@dataclass(frozen=True, eq=False)
+class _Labelled:
+    """Labelled cells in memory, chosen evenly over the labels."""
+
+    block: CellBlock
+    labels: list[str]
+    names: list[str]
+    n_seen: int
+    recipe: Recipe
+    provenance: dict[str, str]
+
+    def fit(self) -> Reference:
+        return fit_reference(
+            self.block, self.labels, recipe=self.recipe, cell_names=self.names,
+            n_seen=self.n_seen, provenance=self.provenance,
+        )  # fmt: skip
+
+
+def load_if_saved(reference: Reference | Source) -> Reference | Source:
+    """Load a reference from its folder; give anything else back."""
+    if isinstance(reference, Reference) or is_adata(reference):
+        return reference
+    return load_reference(reference) if (Path(reference) / FILE).is_file() else reference
+
+
+def _measured(vocabulary: Vocabulary, genes: Sequence[str]) -> NDArray[np.bool_]:
+    """Say which genes of a vocabulary are among the given ones; shape ``(n_genes,)``."""
+    given = set(genes)
+    return np.array([name in given for name in vocabulary.names], dtype=bool)
+
+
+def _labelled(
+    reference: Source,
+    label_key: str | None,
+    recipe: Recipe,
+    *,
+    read: ReadOptions | None,
+    text: TextSource | None,
+) -> _Labelled:
     if label_key is None:
         msg = "A reference of cells needs the name of its label column, and `label_key` is None."
         raise InputError(msg, hint='pass `label_key="cell_type"` (`--label-key`).')
     with open_cells(reference, verb="annotate", read=read or ReadOptions()) as cells:
-        return _fit(cells, label_key, recipe or Recipe(), text or TextSource())
+        labels = obs_column(cells.stream, label_key)
+        words = labels.astype(str).str.strip()
+        labelled = np.flatnonzero((labels.notna() & ~words.isin(["", UNKNOWN])).to_numpy())
+        if not len(labelled):
+            msg = f"No cell of '{cells.stream.source}' has a label in {label_key!r}."
+            raise InputError(msg, hint="name the column that holds the labels.")
+        _, codes = label_codes(labels.iloc[labelled].to_list())
+        rows = labelled[choose_cells(codes, max_cells=recipe.max_cells, seed=recipe.seed)]
+        reader = (text or TextSource()).reader() if needs_text(recipe) else None
+        block, names = _gather(cells, rows, reader)
+        provenance = {
+            "label_key": label_key, "source": cells.stream.source, "slot": cells.stream.slot
+        }  # fmt: skip
+    chosen = [str(label) for label in labels.iloc[rows]]
+    return _Labelled(block, chosen, names, len(labelled), recipe, provenance)
 
 
 def cells_digest(reference: Reference) -> str:
@@ -84,22 +192,6 @@ def cells_digest(reference: Reference) -> str:
     for array in (expression.indptr, expression.indices, expression.data, reference.codes):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def _fit(cells: OpenCells, label_key: str, recipe: Recipe, text: TextSource) -> Reference:
-    labels = obs_column(cells.stream, label_key)
-    labelled = np.flatnonzero((labels.notna() & (labels.astype(str).str.strip() != "")).to_numpy())
-    if not len(labelled):
-        msg = f"No cell of '{cells.stream.source}' has a label in {label_key!r}."
-        raise InputError(msg, hint="name the column that holds the labels.")
-    _, codes = label_codes(labels.iloc[labelled].to_list())
-    rows = labelled[choose_cells(codes, max_cells=recipe.max_cells, seed=recipe.seed)]
-    block, names = _gather(cells, rows, text.reader() if needs_text(recipe) else None)
-    provenance = {"label_key": label_key, "source": cells.stream.source, "slot": cells.stream.slot}
-    return fit_reference(
-        block, labels.iloc[rows].astype(str).to_list(), recipe=recipe, cell_names=names,
-        n_seen=len(labelled), provenance=provenance,
-    )  # fmt: skip
 
 
 def _gather(

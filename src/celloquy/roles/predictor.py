@@ -13,7 +13,7 @@ from celloquy.io import Results, add_results, write_annotated
 from celloquy.learn import UNKNOWN, Overlap, Predictions, Recipe, Reference, majority
 from celloquy.roles._cells import ReadOptions, obs_column, open_cells
 from celloquy.roles._collect import collect, discard_parts
-from celloquy.roles._reference import cells_digest, load_or_fit
+from celloquy.roles._reference import cells_digest, for_query, load_if_saved
 from celloquy.roles._targets import is_adata, path_of, refuse_targets
 from celloquy.roles._text_vectors import TextSource, needs_text
 
@@ -141,17 +141,17 @@ def annotate(
     cells over the 99th percentile of the reference's own leave-one-out distances.
     """
     options = options or AnnotateOptions()
-    fitted = load_or_fit(
-        reference, label_key=label_key, recipe=options.recipe, read=options.read_reference,
-        text=options.text,
-    )  # fmt: skip
-    key = key_added or f"{label_key or fitted.provenance.get('label_key', 'label')}_celloquy"
+    reference = load_if_saved(reference)
+    if label_key is None and isinstance(reference, Reference):
+        label_key = reference.provenance.get("label_key", "label")
+    key = key_added or f"{label_key}_celloquy"
     targets = {"obs": [key, f"{key}_score", f"{key}_distance"]}
     refuse_targets(source, targets, out=out, overwrite=overwrite)
     with open_cells(source, verb="annotate", read=options.read) as opened:
-        usable, overlap = fitted.on_genes(
-            opened.over(fitted.vocabulary).measured(), policy=options.panel
-        )
+        usable, overlap = for_query(
+            reference, opened.genes.names, label_key=label_key, panel=options.panel,
+            recipe=options.recipe, read=options.read_reference, text=options.text,
+        )  # fmt: skip
         cells = opened.over(usable.vocabulary)
         record = _record(usable, overlap, cells, options)
         collected = collect(
