@@ -5,7 +5,7 @@ from __future__ import annotations
 from celloquy.text._arrow import read_sentences, stream_sentences
 from celloquy.text._budget import Packed, fit_cells, pack
 from celloquy.text._fidelity import Fidelity, fidelity
-from celloquy.text._gene_choice import GeneOptions
+from celloquy.text._gene_choice import GeneOptions, gene_names
 from celloquy.text._gene_prompts import gene_in_cell_prompts, gene_prompts
 from celloquy.text._multicell import DrawOptions, MultiCellSentences, multicell_sentences
 from celloquy.text._prompt import Counted, Field, Names, Prompt, Segment, Text, plain_text
@@ -61,6 +61,7 @@ __all__ = [
     "find_neighbours",
     "fit_cells",
     "gene_in_cell_prompts",
+    "gene_names",
     "gene_prompts",
     "get_style",
     "multicell_sentences",

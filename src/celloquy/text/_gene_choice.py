@@ -87,21 +87,35 @@ class GeneChoice:
     """Genes left out, by reason."""
 
 
-def gene_names(var: pd.DataFrame, options: GeneOptions) -> list[str]:
-    """Give the name of every column of a source.
+def gene_names(var: pd.DataFrame, gene_column: str | None = None) -> list[str]:
+    """Give the name of every column of a source; a missing name is ``""``.
+
+    Parameters
+    ----------
+    var
+        The genes of the source, one row a column.
+    gene_column
+        Column of `var` that holds the names; `None` takes the index.
 
     Raises
     ------
     InputError
         If `gene_column` is not a column of `var`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> var = pd.DataFrame({"symbol": ["CD3E", None]}, index=["ENSG00000198851", "x"])
+    >>> gene_names(var, "symbol")
+    ['CD3E', '']
     """
-    if options.gene_column is None:
+    if gene_column is None:
         return [str(name) for name in var.index]
-    if options.gene_column not in var.columns:
-        near = closest(options.gene_column, map(str, var.columns))
-        msg = f"`var` has no column {options.gene_column!r}{near}."
+    if gene_column not in var.columns:
+        near = closest(gene_column, map(str, var.columns))
+        msg = f"`var` has no column {gene_column!r}{near}."
         raise InputError(msg, hint=f"it has: {', '.join(map(str, var.columns)) or 'no columns'}.")
-    return ["" if missing else str(name) for name, missing in _filled(var[options.gene_column])]
+    return ["" if missing else str(name) for name, missing in _filled(var[gene_column])]
 
 
 def _filled(values: pd.Series[Any]) -> zip[tuple[Any, bool]]:
@@ -119,7 +133,7 @@ def choose_genes(var: pd.DataFrame, options: GeneOptions, style: Style) -> GeneC
         If names collide and that is refused, nothing is left, or what is asked for is not
         known on this machine.
     """
-    names = gene_names(var, options)
+    names = gene_names(var, options.gene_column)
     if style.upper_case:
         names = [name.upper() for name in names]
     column = ids_column(var)

@@ -222,7 +222,7 @@ class SentenceJob:
         from importlib.metadata import version  # slow to import
 
         require_columns(style.columns(obs_features), stream.obs_columns)
-        names = gene_names(stream.var, genes)
+        names = gene_names(stream.var, genes.gene_column)
         check_for_verb(stream, verb="sentences", source=source, gene_names=names)
         choice = choose_genes(stream.var, genes, style)
         rank_options(genes, choice.vocabulary, n_top_genes)
