@@ -12,12 +12,13 @@ import numpy as np
 
 from celloquy._runtime import atomic_path
 from celloquy.errors import InputError
+from celloquy.io._chunks import CellStream
 from celloquy.io._read import read
-from celloquy.io._write import write_h5ad
+from celloquy.io._write import os_errors_of_hdf5, write_h5ad
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     import pandas as pd
     from anndata import AnnData
@@ -36,27 +37,41 @@ class Results:
     """Records by key: what was done, with which options and versions."""
 
 
-def refuse_taken(adata: AnnData, results: Mapping[str, Iterable[str]], *, overwrite: bool) -> None:
-    """Refuse to write over columns and arrays that exist, unless that was asked for.
+def refuse_taken(
+    target: AnnData | CellStream, results: Mapping[str, Iterable[str]], *, overwrite: bool
+) -> None:
+    """Refuse to write over columns, arrays and records that exist, unless that was asked for.
 
     Parameters
     ----------
-    adata
-        Where results shall go.
+    target
+        Where results shall go, or an open file that a copy of shall have them. Of an open
+        file the records of ``uns`` are not known; :func:`write_annotated` looks at them.
     results
-        Names by slot: ``{"obs": [...], "obsm": [...]}``.
+        Names by slot: ``{"obs": [...], "obsm": [...], "uns": [...]}``.
     overwrite
         Whether existing ones are replaced.
 
     Raises
     ------
     InputError
-        If a name is taken and `overwrite` is false.
+        If a name is taken and `overwrite` is false, or a file cannot hold a name.
     """
     for slot, names in results.items():
-        taken = [name for name in names if name in getattr(adata, slot)]
-        if taken and not overwrite:
-            _refuse(slot, taken[0])
+        held = _held(target, slot)
+        for name in names:
+            if isinstance(target, CellStream) and "/" in name:
+                msg = f"No file of cells can hold `{slot}` {name!r}: '/' parts groups there."
+                raise InputError(msg, hint="pass another `key_added` (`--key-added`).")
+            if name in held and not overwrite:
+                _refuse(slot, name)
+
+
+def _held(target: AnnData | CellStream, slot: str) -> Container[str]:
+    if isinstance(target, CellStream):
+        return {"obs": target.obs_columns, "obsm": target.obsm_keys}.get(slot, ())
+    held: Container[str] = getattr(target, slot)
+    return held
 
 
 def _refuse(slot: str, name: str) -> None:
@@ -96,22 +111,24 @@ def write_annotated(
     results
         What is added.
     overwrite
-        Whether `out`, and columns or arrays of the same name, are replaced.
+        Whether `out`, and columns, arrays and records of the same name, are replaced.
 
     Raises
     ------
     InputError
-        If `out` exists, or a column or array of that name, and `overwrite` is false.
+        If `out` exists, or a column, array or record of that name, and `overwrite` is false;
+        or if the disk is full.
     """
     source, out = Path(source), Path(out)
     if source.suffix == out.suffix == ".h5ad" and _is_extendable(source):
         with atomic_path(out, overwrite=overwrite) as temporary:
             shutil.copyfile(source, temporary)
-            with h5py.File(temporary, "r+") as file:
+            with os_errors_of_hdf5(), h5py.File(temporary, "r+") as file:
                 _append(file, results, overwrite=overwrite)
         return
     adata = read(source)
-    refuse_taken(adata, {"obs": results.obs, "obsm": results.obsm}, overwrite=overwrite)
+    named = {"obs": results.obs, "obsm": results.obsm, "uns": results.uns}
+    refuse_taken(adata, named, overwrite=overwrite)
     add_results(adata, results)
     write_h5ad(adata, out, overwrite=overwrite)
 
@@ -137,10 +154,8 @@ def _append(file: h5py.File, results: Results, *, overwrite: bool) -> None:
         _make_room(file, f"obsm/{name}", overwrite=overwrite)
         _append_array(file.require_group("obsm"), name, blocks)
     for key, record in results.uns.items():
-        uns = file.require_group("uns")
-        if key in uns:
-            del uns[key]
-        write_elem(uns, key, dict(record))
+        _make_room(file, f"uns/{key}", overwrite=overwrite)
+        write_elem(file.require_group("uns"), key, dict(record))
     for group in ("obsm", "uns"):
         if group in file and "encoding-type" not in file[group].attrs:
             file[group].attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from celloquy.errors import InputError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterator
 
     from anndata import AnnData
 
@@ -48,15 +50,34 @@ def write_h5ad(adata: AnnData, path: str | os.PathLike[str], *, overwrite: bool 
     whole = adata.to_memory() if adata.isbacked else adata
     with atomic_path(path, overwrite=overwrite) as temporary:
         try:
-            _write(whole, temporary)
+            with os_errors_of_hdf5():
+                _write(whole, temporary)
         except (IORegistryError, TypeError, ValueError) as error:
             msg = f"anndata cannot store a part of these data: {str(error).splitlines()[0]}"
             hint = "turn that part into text, numbers or categories."
             raise InputError(msg, hint=hint) from error
-        except RuntimeError as error:
-            if "errno = " in str(error):  # HDF5, closing a file that the disk did not take
-                raise OSError(str(error)) from error
-            raise
+
+
+@contextmanager
+def os_errors_of_hdf5() -> Iterator[None]:
+    """Raise what the operating system refused as an OSError.
+
+    HDF5 raises a RuntimeError where it closes a file that the disk did not take, and that
+    error hides the one before it.
+
+    Raises
+    ------
+    OSError
+        If HDF5 tells an error number.
+    RuntimeError
+        If it tells none.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "errno = " in str(error):
+            raise OSError(str(error)) from error
+        raise
 
 
 def _write(adata: AnnData, path: Path) -> None:
