@@ -11,6 +11,7 @@ from celloquy.errors import InputError
 from celloquy.learn._head import Head, softmax, spread
 from celloquy.learn._markers import marker_features
 from celloquy.learn._state import State
+from celloquy.learn._svd import used_columns
 
 if TYPE_CHECKING:
     from typing import Self
@@ -90,6 +91,9 @@ class LogisticRegression(Head):
         weight = (len(codes) / (len(cells) * cells))[places]
         if self.n_markers is not None:
             self.features = marker_features(vectors, places, n_markers=self.n_markers)
+        else:  # a feature that no cell has gets weight zero anyway
+            self.features = used_columns(vectors)
+        if len(self.features) < vectors.shape[1]:
             vectors = vectors[:, self.features]
         with warnings.catch_warnings():  # the last step is close enough: an option of its own
             warnings.simplefilter("ignore", ConvergenceWarning)
