@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from celloquy._runtime import atomic_path, closest
 from celloquy.errors import InputError
-from celloquy.text._fields import field_text
+from celloquy.text._obs_columns import ObsColumns, column_type
 from celloquy.text._ranked import RankedCells
 from celloquy.text._sentences import CellSentences, part_of
 from celloquy.text._styles import FeatureForm, Style
@@ -98,33 +98,28 @@ def schema_of(obs: pd.DataFrame, vocabulary: Vocabulary, *, values: bool) -> pa.
     ]
     if values:
         fields.append(pa.field("values", pa.list_(pa.float32())))
-    fields += [pa.field(str(name), _type_of(obs[name])) for name in obs.columns]
+    fields += [pa.field(str(name), column_type(obs[name])) for name in obs.columns]
     return pa.schema(fields)
 
 
-def _type_of(column: pd.Series[Any]) -> pa.DataType:
-    kind = getattr(column.dtype, "kind", "O")
-    if kind in "biuf":
-        numpy = getattr(column.dtype, "numpy_dtype", column.dtype)
-        return pa.from_numpy_dtype(numpy)
-    return pa.timestamp("ns") if kind == "M" else pa.string()
+def rows_of(
+    sentences: CellSentences, schema: pa.Schema, beside: dict[str, pa.Array]
+) -> pa.RecordBatch:
+    """Give sentences as rows of the schema, with the cells' names and obs columns `beside`.
 
-
-def rows_of(sentences: CellSentences, schema: pa.Schema) -> pa.RecordBatch:
-    """Give sentences as rows of the schema."""
-    ranked, obs = sentences.ranked, sentences.obs
+    The rows share no memory with the ranked cells.
+    """
+    ranked = sentences.ranked
     offsets = pa.array(ranked.offsets.astype(np.int32))
     position = schema.field("genes").type.value_type
     columns: dict[str, Any] = {
-        "obs_name": pa.array(obs.index.astype(str), pa.string()),
         "text": sentences.to_text(),
         "genes": _lists(offsets, ranked.genes.astype(position.to_pandas_dtype())),
         "n_named": pa.array(ranked.lengths.astype(np.int32)),
         "n_cut": pa.array(ranked.cut.astype(np.int32)),
         "values": _lists(offsets, np.array(ranked.values)) if "values" in schema.names else None,
+        **beside,
     }
-    for name in obs.columns:
-        columns[str(name)] = _obs_column(obs[name], schema.field(str(name)).type)
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
@@ -132,32 +127,25 @@ def _lists(offsets: pa.Array, flat: NDArray[Any]) -> pa.ListArray:
     return pa.ListArray.from_arrays(offsets, pa.array(flat))
 
 
-def _obs_column(column: pd.Series[Any], kind: pa.DataType) -> pa.Array:
-    if kind != pa.string():
-        return pa.array(column, kind, from_pandas=True)
-    codes, distinct = pd.factorize(column, use_na_sentinel=True)
-    words = pa.array([field_text(value) for value in distinct], pa.string())
-    return words.take(pa.array(codes, mask=codes < 0))
-
-
 def to_table(sentences: CellSentences, *, values: bool) -> pa.Table:
     """Give sentences as a table whose schema carries the record."""
     schema = schema_of(sentences.obs, sentences.ranked.vocabulary, values=values)
-    table = pa.Table.from_batches([rows_of(sentences, schema)])
+    beside = ObsColumns.of(sentences.obs, schema).rows(0, len(sentences))
+    table = pa.Table.from_batches([rows_of(sentences, schema, beside)])
     record = {**record_of(sentences), "cut": cut_of(sentences.ranked)}
     return table.replace_schema_metadata({KEY: json.dumps(record)})
 
 
 @contextmanager
 def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """Open a Parquet file for sentences: texts plain, obs columns as dictionaries, zstd."""
+    """Open a Parquet file for sentences: texts plain, genes and obs as dictionaries, zstd."""
     words = [name for name in schema.names if name not in COLUMNS]
     with pq.ParquetWriter(
         path,
         schema,
         compression="zstd",
         compression_level=1,
-        use_dictionary=words,
+        use_dictionary=["genes.list.element", *words],
         write_statistics=["n_named", "n_cut"],
         store_schema=True,
     ) as writer:
@@ -176,13 +164,15 @@ def write_whole(
     """
     schema = schema_of(sentences.obs, sentences.ranked.vocabulary, values=values)
     record = {**record_of(sentences), "cut": cut_of(sentences.ranked)}
+    obs = ObsColumns.of(sentences.obs, schema)
     with (
         atomic_path(path, overwrite=overwrite) as temporary,
         parquet_writer(temporary, schema) as writer,
     ):
         for start in range(0, len(sentences), ROW_GROUP):
-            part = part_of(sentences, start, min(start + ROW_GROUP, len(sentences)))
-            writer.write_batch(rows_of(part, schema))
+            stop = min(start + ROW_GROUP, len(sentences))
+            part = part_of(sentences, start, stop)
+            writer.write_batch(rows_of(part, schema, obs.rows(start, stop)))
         writer.add_key_value_metadata({KEY: json.dumps(record)})
 
 

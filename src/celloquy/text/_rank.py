@@ -171,7 +171,8 @@ def rank_cells(
     rows = _Rows.of(cells)
     genes = buffers.genes(columns, vocabulary, rows.n_vars)
     if genes.merged is not None:
-        _refuse(rows, genes)  # a sum could hide a negative value
+        if not rows.are_sound():
+            _refuse(rows, genes)  # a sum could hide a negative value
         rows = rows.with_sums(genes.merged)
     if options.medians is not None:
         return _by_specificity(rows, genes, options, buffers)
@@ -207,21 +208,37 @@ class _Rows(NamedTuple):
         data = np.ascontiguousarray(cells.data[here])
         return _Rows(indptr - indptr[0], indices, data, n_vars, start)
 
+    def are_sound(self) -> bool:
+        """Say whether every value has a rank and every column exists."""
+        if not len(self.data):
+            return True
+        low, high = self.data.min(), self.data.max()  # of values with NaN both are NaN
+        return bool(
+            _is_rankable(np.array([low, high])).all()
+            and self.indices.min() >= 0
+            and self.indices.max() < self.n_vars
+        )
+
     def with_sums(self, merged: NDArray[np.int32]) -> _Rows:
         """Put the sum of the values of each cell and merged gene at the first, 0 at others.
 
         `merged` numbers the columns whose gene has several, -1 for the others; shape
         ``(n_vars,)``. Values are added in rising order, in 64 bits: columns may come in any.
+        The dtype stays where it holds the sums as they are.
         """
         genes = merged[self.indices]
         which = np.flatnonzero(genes >= 0)
+        kind = self.data.dtype.kind
+        exact = np.float64 if kind == "f" else np.int64 if kind in "bi" else np.uint64
+        values, genes = self.data[which].astype(exact), genes[which]
         cells = np.searchsorted(self.indptr, which, side="right")
-        wide = np.result_type(self.data.dtype, np.int64 if self.data.dtype.kind in "bi" else "u8")
-        data = self.data.astype(np.float64 if self.data.dtype.kind == "f" else wide)
-        which = which[np.lexsort((data[which], genes[which], cells))]
-        cells = np.searchsorted(self.indptr, which, side="right")
-        begins = np.flatnonzero(np.diff(cells, prepend=-1) | np.diff(genes[which], prepend=-1))
-        sums = np.add.reduceat(data[which], begins) if len(which) else data[:0]
+        order = np.lexsort((values, genes, cells))
+        which, genes, cells = which[order], genes[order], cells[order]
+        begins = np.flatnonzero(np.diff(cells, prepend=-1) | np.diff(genes, prepend=-1))
+        sums = np.add.reduceat(values[order], begins) if len(which) else values
+        with np.errstate(over="ignore"):
+            narrow = sums.astype(self.data.dtype)
+        data = self.data.astype(self.data.dtype if (narrow == sums).all() else exact)
         data[which] = 0
         data[which[begins]] = sums
         return self._replace(data=data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -244,16 +245,18 @@ class SentenceJob:
         start: int = 0,
         stop: int | None = None,
         chunk_size: int = 1_000,
-        buffers: RankBuffers | None = None,
+        buffers: Sequence[RankBuffers | None] = (None,),
     ) -> Iterator[tuple[int, RankedCells]]:
-        """Rank cells `start` to `stop`, chunk by chunk; each with its first row number."""
+        """Rank cells `start` to `stop`, chunk by chunk; each with its first row number.
+
+        The chunks take turns with `buffers`.
+        """
         vocabulary, columns = self.choice.vocabulary, self.choice.columns
         options = rank_options(self.genes, vocabulary, self.n_top_genes)
-        for chunk in stream.chunks(chunk_size, start=start, stop=stop):
-            yield (
-                chunk.start,
-                rank_cells(chunk, vocabulary, columns=columns, options=options, buffers=buffers),
-            )
+        chunks = stream.chunks(chunk_size, start=start, stop=stop)
+        for chunk, own in zip(chunks, cycle(buffers)):
+            ranked = rank_cells(chunk, vocabulary, columns=columns, options=options, buffers=own)
+            yield chunk.start, ranked
 
 
 def part_of(sentences: CellSentences, start: int, stop: int) -> CellSentences:

@@ -29,6 +29,7 @@ from celloquy.errors import InputError
 from celloquy.io import open_stream
 from celloquy.text._arrow import KEY, cut_of, parquet_writer, record_of, rows_of, schema_of
 from celloquy.text._fields import require_columns
+from celloquy.text._obs_columns import ObsColumns
 from celloquy.text._rank import RankBuffers
 from celloquy.text._ranked import RankedCells
 from celloquy.text._sentences import ALL_GENES, CellSentences, SentenceJob
@@ -45,7 +46,11 @@ if TYPE_CHECKING:
     from celloquy.text._gene_choice import GeneOptions
 
 CHUNKS_A_GROUP = 10
-"""Chunks that make one row group."""
+"""The most chunks that make one row group."""
+GROUP_BYTES = 32 * 2**20
+"""Bytes from which on they make one even if they are fewer; up to three live at a time."""
+CHUNKS_AT_ONCE = 3
+"""Chunks between ranking and being rendered."""
 PARTS = ".parts"
 """Ending of the folder that holds the parts of a file that is not whole yet."""
 
@@ -174,10 +179,12 @@ class _Writing:
         self.progress: Progress | None = None
         wanted = stream.obs_columns if files.obs_columns is None else files.obs_columns
         require_columns(wanted, stream.obs_columns)
-        columns = tuple(dict.fromkeys((*wanted, *job.style.columns(job.obs_features))))
-        self.obs: pd.DataFrame = stream.obs(columns)
-        self.schema = schema_of(self.obs, job.choice.vocabulary, values=files.values)
-        self.buffers = RankBuffers()
+        spoken = job.style.columns(job.obs_features)
+        obs = stream.obs(tuple(dict.fromkeys((*wanted, *spoken))))
+        self.schema = schema_of(obs, job.choice.vocabulary, values=files.values)
+        self.obs_columns = ObsColumns.of(obs, self.schema)
+        self.spoken: pd.DataFrame = obs[list(spoken)]
+        self.buffers = [RankBuffers() for _ in range(CHUNKS_AT_ONCE)]
 
     def plan(self) -> ShardPlan:
         """Say what makes this job this job; a folder of another one is refused."""
@@ -190,26 +197,24 @@ class _Writing:
         )
 
     def write(self, shard: Shard, path: Path) -> ShardResult:
-        """Write one part: ranked here, compressed by a second thread."""
-        totals: list[dict[str, int]] = []
+        """Write one part: ranked here, rendered and compressed by other threads."""
+        totals = [cut_of(_no_cells(self.job))]
         with parquet_writer(path, self.schema) as writer, ThreadPoolExecutor(1) as pool:
             waiting: deque[Future[None]] = deque()
-            for batches in self._row_groups(shard, totals):
-                table = pa.Table.from_batches(batches, self.schema)
+            for group in _groups(self._batches(shard, totals)):
+                table = pa.Table.from_batches(group, self.schema)
                 waiting.append(pool.submit(writer.write_table, table, len(table)))
                 if len(waiting) > 1:
                     waiting.popleft().result()
             for future in waiting:
                 future.result()
-            cut = _summed([cut_of(_no_cells(self.job)), *totals])
+            cut = _summed(totals)
             record = {**record_of(self._sentences(0, _no_cells(self.job))), "cut": cut}
             writer.add_key_value_metadata({KEY: json.dumps(record)})
         return ShardResult(shard.stop - shard.start, cut)
 
-    def _row_groups(
-        self, shard: Shard, totals: list[dict[str, int]]
-    ) -> Iterator[list[pa.RecordBatch]]:
-        batches: list[pa.RecordBatch] = []
+    def _batches(self, shard: Shard, totals: list[dict[str, int]]) -> Iterator[pa.RecordBatch]:
+        """Give the rows chunk by chunk, in order; add what each does not name to `totals`."""
         chunks = self.job.ranked(
             self.stream,
             start=shard.start,
@@ -217,20 +222,43 @@ class _Writing:
             chunk_size=self.files.chunk_size,
             buffers=self.buffers,
         )
-        for start, ranked in chunks:
-            batches.append(rows_of(self._sentences(start, ranked), self.schema))
-            totals.append(cut_of(ranked))
-            if self.progress is not None:
-                self.progress.advance(ranked.n_obs)
-            if len(batches) == CHUNKS_A_GROUP:
-                yield batches
-                batches = []
-        if batches:
-            yield batches
+        with ThreadPoolExecutor(CHUNKS_AT_ONCE) as pool:
+            waiting: deque[Future[pa.RecordBatch]] = deque()
+            for start, ranked in chunks:
+                totals.append(cut_of(ranked))
+                waiting.append(pool.submit(self._rows, start, ranked))
+                if len(waiting) == CHUNKS_AT_ONCE:  # before its buffers are used again
+                    yield self._done(waiting.popleft())
+            while waiting:
+                yield self._done(waiting.popleft())
+
+    def _rows(self, start: int, ranked: RankedCells) -> pa.RecordBatch:
+        beside = self.obs_columns.rows(start, start + ranked.n_obs)
+        return rows_of(self._sentences(start, ranked), self.schema, beside)
+
+    def _done(self, rendered: Future[pa.RecordBatch]) -> pa.RecordBatch:
+        batch = rendered.result()
+        if self.progress is not None:
+            self.progress.advance(batch.num_rows)
+        return batch
 
     def _sentences(self, start: int, ranked: RankedCells) -> CellSentences:
-        obs = self.obs.iloc[start : start + ranked.n_obs]
+        obs = self.spoken.iloc[start : start + ranked.n_obs]
         return CellSentences(ranked, obs, self.job.style, self.job.obs_features, self.job.record)
+
+
+def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """Gather chunks into row groups."""
+    group: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        group.append(batch)
+        size += batch.nbytes
+        if len(group) == CHUNKS_A_GROUP or size >= GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def _no_cells(job: SentenceJob) -> RankedCells:
