@@ -51,6 +51,8 @@ _PLACES = {
     "write": "celloquy.io:write_h5ad",
     "write_sentences": "celloquy.text:write_sentences",
 }
+_PACKAGES = ("checks", "evaluation", "io", "knowledge", "learn", "lm", "plotting", "roles", "text")
+_PLACES |= {package: f"celloquy.{package}:" for package in _PACKAGES}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 (any public object)
