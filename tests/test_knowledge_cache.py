@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from celloquy._runtime import cache_folder
 from celloquy.errors import DownloadError, InputError
 from celloquy.knowledge import (
     DownloadLimits,
-    cache_folder,
     data_add,
     data_get,
     data_list,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from celloquy._runtime._cache_folder import cache_folder
 from celloquy._runtime._devices import pick_device, pick_precision, processor
 from celloquy._runtime._extras import is_installed, require
 from celloquy._runtime._files import atomic_path, refuse_existing, sha256_of
@@ -25,6 +26,7 @@ __all__ = [
     "ShardPlan",
     "ShardResult",
     "atomic_path",
+    "cache_folder",
     "closest",
     "finished_parts",
     "is_installed",

@@ -11,7 +11,6 @@ from celloquy.knowledge._annotated import (
 )
 from celloquy.knowledge._cache import (
     TableEntry,
-    cache_folder,
     data_add,
     data_get,
     data_list,
@@ -53,7 +52,6 @@ __all__ = [
     "OrthologTable",
     "TableEntry",
     "TableSource",
-    "cache_folder",
     "case_collisions",
     "clean_names",
     "collapse",

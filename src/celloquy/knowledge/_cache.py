@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import sys
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from celloquy._runtime import atomic_path, sha256_of
+from celloquy._runtime import atomic_path, cache_folder, sha256_of
 from celloquy.errors import DownloadError, InputError
 from celloquy.knowledge._download import DownloadLimits, check_url, fetch
 from celloquy.knowledge._layouts import parse_table
@@ -55,20 +54,6 @@ class TableEntry:
     """Hash of the table as it is kept (Parquet)."""
     schema_version: int = SCHEMA_VERSION
     """Version of this record and of the kept table."""
-
-
-def cache_folder() -> Path:
-    """Give the folder of the cache: `CELLOQUY_CACHE`, else the platform's place for caches."""
-    stated = os.environ.get("CELLOQUY_CACHE")
-    if stated:
-        return Path(stated)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "celloquy"
 
 
 def data_add(name: str, file: str | os.PathLike[str], *, overwrite: bool = False) -> TableEntry:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from celloquy._runtime import cache_folder
 from celloquy.errors import InputError
-from celloquy.knowledge._cache import cache_folder, has_table, read_table, table_version
+from celloquy.knowledge._cache import has_table, read_table, table_version
 from celloquy.knowledge._identifiers import looks_like_ensembl, spellings, strip_version
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from celloquy._runtime import cache_folder
 from celloquy.lm._protocol import PromptPlan
 from celloquy.lm._store import VectorStore, vector_key
 
@@ -104,8 +105,6 @@ def embed_texts(
 
 def _own_store() -> Path:
     """Give the store in the user's cache folder."""
-    from celloquy.knowledge._cache import cache_folder  # its package loads much that is not needed
-
     return cache_folder() / STORE_NAME
 
 

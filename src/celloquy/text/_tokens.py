@@ -167,11 +167,11 @@ class GeneTokens:
         """Make the tables that these cells need, or find that they cannot be used."""
         named = ranked.lengths > 0
         heads, tails = _used(head, named), _used(tail, named)
-        befores = {text[len(text.rstrip()) :] for text in heads}
+        leads = {text[len(text.rstrip()) :] for text in heads}
         afters = {_at_space(text)[0] for text in tails}
-        if len(befores) > 1 or len(afters) > 1:
+        if len(leads) > 1 or len(afters) > 1:
             return None
-        before, after = befores.pop() if befores else "", afters.pop() if afters else ""
+        before, after = leads.pop() if leads else "", afters.pop() if afters else ""
         genes = (
             self._table(before, after),
             self._table(before, self._left),

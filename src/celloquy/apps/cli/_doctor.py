@@ -32,8 +32,8 @@ def doctor(*, as_json: Json = False) -> None:
 
 
 def _findings() -> dict[str, dict[str, Any]]:
-    from celloquy._runtime import processor
-    from celloquy.knowledge import cache_folder, data_list
+    from celloquy._runtime import cache_folder, processor
+    from celloquy.knowledge import data_list
 
     cpu = processor()
     return {
