@@ -30,6 +30,7 @@ from celloquy.io import open_stream
 from celloquy.text._arrow import KEY, cut_of, parquet_writer, record_of, rows_of, schema_of
 from celloquy.text._fields import require_columns
 from celloquy.text._obs_columns import ObsColumns
+from celloquy.text._parquet_join import join_parquet
 from celloquy.text._rank import RankBuffers
 from celloquy.text._ranked import RankedCells
 from celloquy.text._sentences import ALL_GENES, CellSentences, SentenceJob
@@ -273,14 +274,7 @@ def _summed(counts: Sequence[Any]) -> dict[str, int]:
 
 def _gather(parts: Sequence[Part], out: Path, *, overwrite: bool) -> None:
     """Put the parts' row groups into one file, in order."""
+    record = json.loads(pq.read_metadata(parts[0].path).metadata[KEY])
+    record["cut"] = _summed([part.facts for part in parts])
     with atomic_path(out, overwrite=overwrite) as temporary:
-        schema = pq.read_schema(parts[0].path)
-        record = json.loads(pq.read_metadata(parts[0].path).metadata[KEY])
-        record["cut"] = _summed([part.facts for part in parts])
-        with parquet_writer(temporary, schema) as writer:
-            for part in parts:
-                with pq.ParquetFile(part.path) as opened:
-                    for group in range(opened.num_row_groups):
-                        table = opened.read_row_group(group)
-                        writer.write_table(table, len(table))
-            writer.add_key_value_metadata({KEY: json.dumps(record)})
+        join_parquet([part.path for part in parts], temporary, {KEY: json.dumps(record).encode()})
