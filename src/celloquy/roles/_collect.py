@@ -47,6 +47,7 @@ def collect(
     *,
     out: str | os.PathLike[str] | None,
     config: Mapping[str, Any],
+    overwrite: bool = False,
 ) -> Collected:
     """Do the work on all cells, and keep what is done if `out` says where.
 
@@ -62,6 +63,14 @@ def collect(
         results in memory.
     config
         All that changes the results; parts of another configuration are not used.
+    overwrite
+        Whether parts of another configuration are removed; else they are refused.
+
+    Raises
+    ------
+    InputError
+        If there are parts of another configuration and `overwrite` is false, or the disk is
+        full.
     """
     borders = [*range(0, stream.n_obs, SHARD_SIZE), stream.n_obs]
     if out is None:
@@ -72,9 +81,10 @@ def collect(
     )  # fmt: skip
 
     def write(shard: Shard, path: Path) -> ShardResult:
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
-        save_file(work(shard.start, shard.stop), path)
+        # not `save_file`: its error of a full disk is no OSError
+        path.write_bytes(save(work(shard.start, shard.stop)))
         return ShardResult(shard.stop - shard.start)
 
     with Progress(stream.n_obs, unit="cells") as progress:
@@ -82,7 +92,9 @@ def collect(
         def done(part: Part) -> None:
             progress.advance(part.rows)
 
-        parts = run_shards(plan, write, folder=_parts_folder(Path(out)), on_part=done)
+        parts = run_shards(
+            plan, write, folder=_parts_folder(Path(out)), overwrite=overwrite, on_part=done
+        )
         progress.note(Path(out).name)
     return Collected([part.path for part in parts])
 

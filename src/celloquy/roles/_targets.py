@@ -47,11 +47,13 @@ def refuse_targets(
 ) -> None:
     """Refuse what could not be written, before anything is computed.
 
+    What a file holds is looked at when it is open, by :func:`celloquy.io.refuse_taken`.
+
     Raises
     ------
     InputError
-        If a column, an array or the file exists and `overwrite` is false, or `out` is given
-        with an AnnData.
+        If a column, an array, a record or the file exists and `overwrite` is false, `out` is
+        given with an AnnData, or the AnnData is a view.
     """
     if out is not None:
         path_of(source)

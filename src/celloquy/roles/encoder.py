@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 
 from celloquy.errors import InputError
-from celloquy.io import Results, add_results, write_annotated
+from celloquy.io import Results, add_results, refuse_taken, write_annotated
 from celloquy.learn import weighted_gene_vectors
 from celloquy.lm import embed_texts
 from celloquy.roles._cells import ReadOptions, open_cells
@@ -36,23 +38,42 @@ if TYPE_CHECKING:
     from celloquy.roles._text_vectors import SentenceReader
 
 
+By: TypeAlias = Literal["sentence", "genes"]
+NormaliseBy: TypeAlias = Literal["weights", "genes"]
+
+
 @dataclass(frozen=True)
 class EncodeOptions:
-    """How cells are encoded."""
+    """How cells are encoded.
+
+    Raises
+    ------
+    InputError
+        If `by` or `normalise_by` is none of its words.
+    """
 
     text: TextSource = field(default_factory=TextSource)
     """The language model and how cells are written for it."""
-    by: Literal["sentence", "genes"] = "sentence"
+    by: By = "sentence"
     """``"sentence"`` embeds each cell's sentence; ``"genes"`` embeds each gene's text once and
     averages the genes of a cell by their expression, which costs one embedding a gene and
     none a cell."""
-    normalise_by: Literal["weights", "genes"] = "weights"
+    normalise_by: NormaliseBy = "weights"
     """For ``by="genes"``: divide by the cell's total expression (CellHermes-w) or by the
     number of all genes (GenePT-w)."""
     gene_texts: Mapping[str, str] | None = None
     """For ``by="genes"``: what is said of each gene; `None` says ``Gene <name>``."""
     read: ReadOptions = field(default_factory=ReadOptions)
     """Where expression and gene names are read from."""
+
+    def __post_init__(self) -> None:
+        for name, given, known in (
+            ("by", self.by, get_args(By)),
+            ("normalise_by", self.normalise_by, get_args(NormaliseBy)),
+        ):
+            if given not in known:
+                msg = f"`{name}` is {' or '.join(map(repr, known))}, got {given!r}."
+                raise InputError(msg, hint=f"leave `{name}` out for {known[0]!r}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,16 +139,19 @@ def encode(
     and the weighted form of CellHermes.
     """
     options = options or EncodeOptions()
-    refuse_targets(source, {"obsm": [key_added]}, out=out, overwrite=overwrite)
+    targets = {"obsm": [key_added], "uns": [key_added]}
+    refuse_targets(source, targets, out=out, overwrite=overwrite)
     reader = options.text.reader()
     with open_cells(source, verb="encode", read=options.read, needs=_needs(options)) as cells:
+        if out is not None:
+            refuse_taken(cells.stream, targets, overwrite=overwrite)
         record = _record(cells, reader, options)
         work = (
             _by_genes(cells, reader, options)
             if options.by == "genes"
             else _by_sentence(cells, reader)
         )
-        collected = collect(cells.stream, work, out=out, config=record)
+        collected = collect(cells.stream, work, out=out, config=record, overwrite=overwrite)
     n_cut = np.concatenate(list(collected.blocks("n_cut")))
     record["n_genes_cut"] = int(n_cut.sum())
     results = Results(obsm={key_added: collected.blocks("vectors")}, uns={key_added: record})
@@ -308,10 +332,19 @@ def _record(cells: OpenCells, reader: SentenceReader, options: EncodeOptions) ->
         "lm": reader.lm.name,
         "revision": reader.lm.revision,
         "by": options.by,
-        **({"normalise_by": options.normalise_by} if options.by == "genes" else {}),
+        **(_record_of_genes(options) if options.by == "genes" else {}),
         **options.text.to_dict(),
         "slot": cells.stream.slot,
         "kind": cells.kind.kind,
         "n_genes": len(cells.genes.names),
         "genes": cells.vocabulary.fingerprint,
     }
+
+
+def _record_of_genes(options: EncodeOptions) -> dict[str, str]:
+    """Say how genes were embedded and averaged; given texts by their hash."""
+    said = "Gene <name>"
+    if options.gene_texts is not None:
+        pairs = json.dumps(sorted(options.gene_texts.items()), ensure_ascii=False)
+        said = f"blake2b {hashlib.blake2b(pairs.encode(), digest_size=16).hexdigest()}"
+    return {"normalise_by": options.normalise_by, "gene_texts": said}
