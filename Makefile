@@ -9,10 +9,10 @@ demo: .venv/installed
 	$(BIN)/celloquy demo --out celloquy-demo --overwrite
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-quick: .venv/installed-dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-import pytest
+# Two workers share two cores: more threads a worker only wait for each other. Set before numpy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests that need the data folder where there is none, and say so."""
+    """Leave out the tests that need the data folder where there is none."""
     if os.environ.get("CELLOQUY_DATA"):
         return
     without = [item for item in items if item.get_closest_marker("data")]
-    if without:
-        config.hook.pytest_deselected(items=without)
-        items[:] = [item for item in items if item not in without]
-        terminal = config.pluginmanager.get_plugin("terminalreporter")
-        terminal.write_line(f"CELLOQUY_DATA is not set: {len(without)} data tests are left out.")
+    config.hook.pytest_deselected(items=without)
+    items[:] = [item for item in items if item not in without]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say that data tests were left out."""
+    if not os.environ.get("CELLOQUY_DATA"):
+        terminalreporter.write_line("CELLOQUY_DATA is not set: tests on its data were left out.")
 
 
 @pytest.fixture(scope="session")
