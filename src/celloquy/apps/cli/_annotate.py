@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from celloquy.apps.cli._options import Collisions, GeneColumn, Layer, Out, Overwrite, Raw, Source
-
-if TYPE_CHECKING:
-    from celloquy.roles import Annotation
 
 
 def annotate(
@@ -41,6 +38,9 @@ def annotate(
     gene_column: GeneColumn = None,
     collisions: Collisions = "refuse",
     reference_layer: Annotated[str | None, typer.Option(help="Layer of the reference.")] = None,
+    reference_gene_column: Annotated[
+        str | None, typer.Option(help="Column of the reference's var with the gene names.")
+    ] = None,
     reference_raw: Annotated[
         bool, typer.Option("--reference-raw", help="Take raw.X of the reference.")
     ] = False,
@@ -64,19 +64,20 @@ def annotate(
         head=head or usual.head,
         calibrate=calibrate,
     )
-    options = AnnotateOptions(
-        recipe=recipe,
-        read=ReadOptions(layer=layer, use_raw=raw, gene_column=gene_column, collisions=collisions),
-        read_reference=ReadOptions(
-            layer=reference_layer, use_raw=reference_raw, collisions=collisions
-        ),
-        clusters=clusters,
+    read = ReadOptions(layer=layer, use_raw=raw, gene_column=gene_column, collisions=collisions)
+    read_reference = ReadOptions(
+        layer=reference_layer,
+        use_raw=reference_raw,
+        gene_column=reference_gene_column,
+        collisions=collisions,
     )
+    if plots is not None:
+        from celloquy.apps.pictures import draw_annotation, refuse_pictures
+
+        refuse_pictures(plots, overwrite=overwrite)
     fitted: object = reference
     if save_reference is not None:
-        fitted = load_or_fit(
-            reference, label_key=label_key, recipe=recipe, read=options.read_reference
-        )
+        fitted = load_or_fit(reference, label_key=label_key, recipe=recipe, read=read_reference)
         save(fitted, save_reference, overwrite=overwrite)
     annotation = annotate_cells(
         source,
@@ -85,19 +86,13 @@ def annotate(
         key_added=key_added,
         out=out,
         overwrite=overwrite,
-        options=options,
+        options=AnnotateOptions(
+            recipe=recipe, read=read, read_reference=read_reference, clusters=clusters
+        ),
     )
     typer.echo(str(annotation), err=True)
     if plots is not None:
-        _draw(annotation, out, plots, clusters=clusters, overwrite=overwrite)
-
-
-def _draw(
-    annotation: Annotation, out: Path, plots: Path, *, clusters: str | None, overwrite: bool
-) -> None:
-    from celloquy.apps.pictures import draw_annotation
-
-    for path in draw_annotation(
-        out, annotation.key, folder=plots, groupby=clusters, overwrite=overwrite
-    ):
-        typer.echo(str(path), err=True)
+        for path in draw_annotation(
+            out, annotation.key, folder=plots, read=read, groupby=clusters, overwrite=overwrite
+        ):
+            typer.echo(str(path), err=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from celloquy._runtime import refuse_existing
 from celloquy.apps.cli._options import Out, Overwrite
 
 
@@ -26,18 +28,14 @@ def reconstruct(
     overwrite: Overwrite = False,
 ) -> None:
     """Turn sentences back into expression by a rank curve."""
-    import numpy as np
-
     from celloquy.io import write_h5ad
-    from celloquy.text import RankCurve, default_rank_curve, read_sentences
     from celloquy.text import reconstruct as to_expression
 
-    read = read_sentences(sentences)
-    curve = None if rank_curve is None else RankCurve.load(rank_curve)
-    said = "the given rank curve" if curve else "the expression that the file carries"
-    if curve is None and np.isnan(read.ranked.values).any():
-        curve = default_rank_curve()
-        said = "the packaged rank curve, an average over public studies"
-    adata = to_expression(read, rank_curve=curve)
+    refuse_existing(out, overwrite=overwrite)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        adata = to_expression(sentences, rank_curve=rank_curve)
     write_h5ad(adata, out, overwrite=overwrite)
-    typer.echo(f"{adata.n_obs:,} cells × {adata.n_vars:,} genes by {said} · {out.name}", err=True)
+    for warning in caught:
+        typer.echo(f"warning: {warning.message}", err=True)
+    typer.echo(f"{adata.n_obs:,} cells × {adata.n_vars:,} genes · {out.name}", err=True)
