@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from celloquy.learn import CellBlock
@@ -35,8 +36,8 @@ def read_block(
     reader = None if text is None else text.reader()
     columns = () if reader is None else reader.columns
     with open_cells(source, verb="annotate", read=read or ReadOptions()) as cells:
-        parts = [
-            block if reader is None else reader.read(block, obs=chunk.obs)
-            for chunk, block in cells.blocks(cells.vocabulary, columns=columns)
-        ]
+        parts = []
+        for chunk, block in cells.blocks(cells.vocabulary, columns=columns):
+            kept = replace(block, expression=block.expression.copy())  # a later chunk reuses it
+            parts.append(kept if reader is None else reader.read(kept, obs=chunk.obs))
         return CellBlock.concatenate(parts), cells.stream.obs(cells.stream.obs_columns)
