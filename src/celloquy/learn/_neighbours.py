@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 Metric: TypeAlias = Literal["euclidean", "cosine"]
 
-QUERY_ROWS = 256
-REFERENCE_ROWS = 2_048
+QUERY_ROWS = 512
+REFERENCE_ROWS = 1_024
 """One block of scores is 2 MB, so that it is read again from the cache."""
 SPARE = 17
 """Candidates kept beyond the asked number, so that float32 rounding is almost never seen."""

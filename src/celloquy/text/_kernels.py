@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 RANKED, BAD_VALUE, BAD_COLUMN = 0, 1, 2
 """What became of a row."""
 
-_FEW = 48  # below this, comparing all with all is cheaper than a map
+_FEW = 64  # below this, comparing all with all is cheaper than a map
 _MANY = 1024  # from here on, fewer and wider digits pay
 _SPILL = 4  # places written at once, wanted or not
 MARGIN = 2 * LANES + 1  # what a place that was written without being wanted may exceed `nowhere`
@@ -484,30 +484,3 @@ def take_keys(cells: Cells, wanted: Wanted, ranks: Ranks, key_at: Integers) -> N
                 key_at[wanted.gene[place]] = cells.keys[i]
         for i in range(ranks.first[row], ranks.first[row] + ranks.kept[row]):
             ranks.keys[i] = key_at[ranks.genes[i]]
-
-
-@njit(cache=True, nogil=True)
-def narrows(values: NDArray[np.float64], narrow: Integers, indptr: NDArray[np.int64]) -> bool:
-    """Say whether float64 values of one row that differ also differ as float32.
-
-    A hash table of the distinct values of the row, its slots stamped with the row's number
-    instead of being cleared.
-    """
-    longest = 16
-    for row in range(indptr.size - 1):
-        longest = max(longest, indptr[row + 1] - indptr[row])
-    size = 1
-    while size < 2 * longest:
-        size *= 2
-    stamp = np.full(size, -1, np.int64)
-    bits, exact = np.empty(size, np.int32), np.empty(size, np.float64)
-    for row in range(indptr.size - 1):
-        for i in range(indptr[row], indptr[row + 1]):
-            slot = (np.uint32(narrow[i]) * np.uint32(2654435769) >> np.uint32(11)) & (size - 1)
-            while stamp[slot] == row and bits[slot] != narrow[i]:
-                slot = (slot + 1) & (size - 1)
-            if stamp[slot] != row:
-                stamp[slot], bits[slot], exact[slot] = row, narrow[i], values[i]
-            elif exact[slot] != values[i]:
-                return False
-    return True

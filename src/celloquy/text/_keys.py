@@ -86,7 +86,7 @@ def _of_integers(data: NDArray[Any]) -> Keys:
 
 
 def _of_float64(data: NDArray[np.float64], indptr: NDArray[np.int64], minimum: float) -> Keys:
-    from celloquy.text._kernels import narrows
+    from celloquy.text._narrow_kernel import narrows
 
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         narrow = data.astype(np.float32)
