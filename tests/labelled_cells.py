@@ -21,7 +21,7 @@ def labelled_cells(n_each=40, *, seed=0, types=TYPES, n_genes=N_GENES):
         k = [*TYPES, "strange"].index(name)
         if name == "strange":  # a cell type that no reference of these tests holds
             mean = np.roll(level[::-1], 50)
-            mean[150:190] += 20
+            mean[150:190] += 80
         else:
             mean[10 * k : 10 * k + 10] += 8
         means.append(np.tile(mean, (n_each, 1)))

@@ -88,6 +88,14 @@ def test_no_rows_make_no_parts(tmp_path):
     assert run_shards(plan_of(n_rows=0), write_rows, folder=tmp_path / "out") == ()
 
 
+def test_a_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="exists already and is a file"):
+            run_shards(plan_of(), write_rows, folder=tmp_path / "out", overwrite=overwrite)
+    assert (tmp_path / "out").read_text() == "mine"
+
+
 def test_a_second_run_does_nothing_again(tmp_path):
     log = tmp_path / "log"
     for _ in range(2):

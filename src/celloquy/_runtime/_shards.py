@@ -264,11 +264,15 @@ def _begin(plan: ShardPlan, folder: Path, *, overwrite: bool) -> None:
     Raises
     ------
     InputError
-        If the folder is of another run and `overwrite` is false, or holds something else.
+        If the folder is of another run and `overwrite` is false, holds something else, or is
+        a file.
     """
     if not folder.parent.is_dir():
         msg = f"The folder '{folder.parent}' does not exist."
         raise InputError(msg, hint=f"make it first: mkdir -p '{folder.parent}'")
+    if folder.exists() and not folder.is_dir():
+        msg = f"'{folder}' exists already and is a file; parts are written into a folder."
+        raise InputError(msg, hint="choose another name.")
     if folder.exists() and not (folder / PLAN).is_file():
         strange = [path.name for path in folder.iterdir() if not path.name.endswith(".tmp.json")]
         if strange:

@@ -85,6 +85,10 @@ class SentenceReader:
         """Columns of obs that sentences need."""
         return self.style.columns(self.source.obs_features)
 
+    def record(self) -> dict[str, Any]:
+        """Say which model reads and how, in plain values."""
+        return {"lm": self.lm.name, "revision": self.lm.revision, **self.source.to_dict()}
+
     def embed(
         self, ranked: RankedCells, *, obs: pd.DataFrame | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

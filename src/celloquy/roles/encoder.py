@@ -329,11 +329,9 @@ def _record(cells: OpenCells, reader: SentenceReader, options: EncodeOptions) ->
     return {
         "verb": "encode",
         "celloquy": version("celloquy"),
-        "lm": reader.lm.name,
-        "revision": reader.lm.revision,
+        **reader.record(),
         "by": options.by,
         **(_record_of_genes(options) if options.by == "genes" else {}),
-        **options.text.to_dict(),
         "slot": cells.stream.slot,
         "kind": cells.kind.kind,
         "n_genes": len(cells.genes.names),

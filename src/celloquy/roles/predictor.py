@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from celloquy.io import Results, add_results, write_annotated
+from celloquy.io import Results, add_results, refuse_taken, write_annotated
 from celloquy.learn import UNKNOWN, Overlap, Predictions, Recipe, Reference, majority
 from celloquy.roles._cells import ReadOptions, obs_column, open_cells
 from celloquy.roles._collect import collect, discard_parts
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from celloquy.roles._cells import OpenCells
     from celloquy.roles._collect import Collected, Work
     from celloquy.roles._targets import Source
+    from celloquy.roles._text_vectors import SentenceReader
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,12 @@ class Annotation:
             f"{overlap.n_shared:,} of the reference's {overlap.n_genes:,} genes are measured "
             f"({overlap.share_of_expression:.1%} of its expression); reference {fitted}",
         ]
+        held = self.record["reference"]
+        if held["n_cells"] < held["n_seen"]:
+            lines.append(
+                f"{held['n_cells']:,} of the reference's {held['n_seen']:,} labelled cells were "
+                "chosen, evenly over the labels"
+            )
         counts = self.labels.value_counts()
         lines += [f"  {label}: {n:,}" for label, n in counts.items() if n]
         return "\n".join(lines)
@@ -121,7 +128,7 @@ def annotate(
     out
         Copy of the file `source` to write with the columns added; only for files.
     overwrite
-        Whether `out`, and columns of the same name, are replaced.
+        Whether `out`, and columns and a record of the same name, are replaced.
     options
         Everything else.
 
@@ -145,25 +152,26 @@ def annotate(
     if label_key is None and isinstance(reference, Reference):
         label_key = reference.provenance.get("label_key", "label")
     key = key_added or f"{label_key}_celloquy"
-    targets = {"obs": [key, f"{key}_score", f"{key}_distance"]}
+    voted = [] if options.clusters is None else [f"{key}_majority", f"{key}_majority_share"]
+    targets = {"obs": [key, f"{key}_score", f"{key}_distance", *voted], "uns": [key]}
     refuse_targets(source, targets, out=out, overwrite=overwrite)
     with open_cells(source, verb="annotate", read=options.read) as opened:
+        if out is not None:
+            refuse_taken(opened.stream, targets, overwrite=overwrite)
+        clusters = None if options.clusters is None else obs_column(opened.stream, options.clusters)
         usable, overlap = for_query(
             reference, opened.genes.names, label_key=label_key, panel=options.panel,
             recipe=options.recipe, read=options.read_reference, text=options.text,
         )  # fmt: skip
         cells = opened.over(usable.vocabulary)
-        record = _record(usable, overlap, cells, options)
-        collected = collect(
-            cells.stream,
-            _apply(cells, usable, options),
-            out=out,
-            config=record,
-        )
+        reader = options.text.reader() if needs_text(usable.recipe) else None
+        record = _record(usable, overlap, cells, panel=options.panel, reader=reader)
+        work = _apply(cells, usable, reader)
+        collected = collect(cells.stream, work, out=out, config=record, overwrite=overwrite)
         table = _table(key, usable.labels, collected, cells.stream.obs().index)
         record |= {"n_obs": len(table), "coverage": float((table[key] != UNKNOWN).mean())}
-        if options.clusters is not None:
-            _add_majority(table, key, obs_column(cells.stream, options.clusters))
+        if clusters is not None:
+            _add_majority(table, key, clusters)
     annotation = Annotation(key, table, overlap, record)
     results = Results(obs={str(name): table[name] for name in table}, uns={key: record})
     if out is not None:
@@ -174,9 +182,8 @@ def annotate(
     return annotation
 
 
-def _apply(cells: OpenCells, usable: Reference, options: AnnotateOptions) -> Work:
+def _apply(cells: OpenCells, usable: Reference, reader: SentenceReader | None) -> Work:
     """Apply the reference chunk by chunk."""
-    reader = options.text.reader() if needs_text(usable.recipe) else None
     columns = () if reader is None else reader.columns
 
     def work(start: int, stop: int) -> dict[str, NDArray[Any]]:
@@ -222,7 +229,9 @@ def _record(
     usable: Reference,
     overlap: Overlap,
     cells: OpenCells,
-    options: AnnotateOptions,
+    *,
+    panel: str,
+    reader: SentenceReader | None,
 ) -> dict[str, Any]:
     """Say what was done, in plain values that h5ad can hold."""
     recipe = {name: value for name, value in usable.recipe.to_dict().items() if value is not None}
@@ -232,14 +241,17 @@ def _record(
         "slot": cells.stream.slot,
         "kind": cells.kind.kind,
         "recipe": recipe,
-        "panel": options.panel,
+        "panel": panel,
+        **({} if reader is None else {"text": reader.record()}),
         "overlap": asdict(overlap),
         "thresholds": {k: float(v) for k, v in asdict(usable.thresholds).items()},
         "calibrated": usable.temperature is not None,
         "reference": {
             "n_cells": len(usable.cell_names),
             "n_seen": usable.n_seen,
-            "labels": usable.counts,
+            # two lists: a label may hold "/", and the key of a record may not
+            "labels": list(usable.counts),
+            "cells_of_label": list(usable.counts.values()),
             "genes": usable.vocabulary.fingerprint,
             "cells": cells_digest(usable),
         },
