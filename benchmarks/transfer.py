@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anndata as ad
@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from celloquy.evaluation import measure_annotation
+from celloquy.evaluation import coarse_blood_types, measure_annotation
 from celloquy.learn import (
     CellBlock,
     LogisticRegression,
@@ -35,7 +35,8 @@ from celloquy.learn import (
     fit_reference,
 )
 from celloquy.learn._model import Model
-from celloquy.text import RankOptions, Vocabulary, rank_cells
+from celloquy.roles import TextSource
+from celloquy.text import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -65,26 +66,6 @@ SETS = {
 }
 SHARED_CELLS = {frozenset({"Kang 8", "Kang c"})}
 """Pairs that hold the same cells: left out."""
-
-TYPES = {
-    "B": "B | CD19+ B | B_cells | B cells",
-    "CD4 T": (
-        "Naive CD4 T | Memory CD4 T | CD4+ T Helper2 | CD4+/CD45RO+ Memory | CD4+/CD25 T Reg | "
-        "CD4+/CD45RA+/CD25- Naive T | memory_T | CD4T | CD4 T cells"
-    ),
-    "CD8 T": (
-        "CD8 T | CD8+ Cytotoxic T | CD8+/CD45RA+ Naive Cytotoxic | naive_cytotoxic_T | CD8T | "
-        "CD8 T cells"
-    ),
-    "NK": "NK | CD56+ NK | cd56_NK | NK cells",
-    "monocyte": (
-        "CD14+ Mono | FCGR3A+ Mono | CD14+ Monocyte | cd14_monocytes | CD14+Mono | FCGR3A+Mono | "
-        "CD14+ Monocytes | FCGR3A+ Monocytes"
-    ),
-    "dendritic": "DC | Dendritic | Dendritic cells",
-}
-"""Six coarse types; platelets, megakaryocytes, CD34+ and unassigned cells are left out."""
-COARSE = {label: name for name, labels in TYPES.items() for label in labels.split(" | ")}
 
 
 class Majority:
@@ -140,7 +121,7 @@ def read_set(key, folder):
     """Read one set: counts, gene names, coarse types, cell names."""
     known = SETS[key]
     adata = ad.read_h5ad(folder / "cells" / f"{known.file}.h5ad")
-    types = np.array([COARSE.get(str(label), "") for label in adata.obs["cell_type"]])
+    types = np.array([coarse or "" for coarse in coarse_blood_types(adata.obs["cell_type"])])
     keep = types != ""
     if known.condition:
         keep &= (adata.obs["condition"] == known.condition).to_numpy()
@@ -150,15 +131,19 @@ def read_set(key, folder):
     return CellBlock(counts, "counts", Vocabulary(tuple(names[once]))), types[keep]
 
 
-def embed(block, precision, n_genes=30):
-    """Embed CELLama's sentence of each cell by MiniLM; float32, shape ``(n_obs, 384)``."""
-    from celloquy.lm import load_lm
+class Reader:
+    """MiniLM, which reads CELLama's sentences of 30 genes among those that a pair shares."""
 
-    ranked = rank_cells(
-        block.expression, block.vocabulary, options=RankOptions(n_top_genes=n_genes)
-    )
-    texts = [f"Top genes are {', '.join(names)}." for names in ranked]
-    return load_lm("st:minilm", precision=precision).embed(texts)
+    def __init__(self, precision):
+        source = TextSource(style="cellama", n_top_genes=30, precision=precision)
+        self.reader = source.reader()
+        self.known = {}
+
+    def read(self, block, key):
+        """Give a block its text vectors; what was read before is remembered."""
+        if key not in self.known:
+            self.known[key] = self.reader.read(block).text
+        return replace(block, text=self.known[key])
 
 
 def choose(sets, n_cells, seed):
@@ -178,10 +163,13 @@ def shared_genes(one, other):
     return one.genes(here), other.genes(there[here])
 
 
-def score_pair(reference, query, methods):
+def score_pair(sets, one, other, *, methods, reader):
     """Score every method on one pair, on the types that both sets have."""
-    (block, types), (asked, truth) = reference, query
+    (block, types), (asked, truth) = sets[one], sets[other]
     block, asked = shared_genes(block, asked)
+    if reader is not None:
+        pair = frozenset({one, other})
+        block, asked = reader.read(block, (pair, one)), reader.read(asked, (pair, other))
     names, codes = np.unique(types, return_inverse=True)
     rows = np.flatnonzero(np.isin(truth, names))
     asked, truth = asked.rows(rows), truth[rows]
@@ -210,11 +198,11 @@ def pair_kind(one, other):
     return "one study" if SETS[one].study == SETS[other].study else "independent"
 
 
-def measure(sets, *, n_cells, seeds, fast):
+def measure(sets, *, n_cells, seeds, reader):
     """Score all pairs; after each seed, give one row a seed, pair and method so far."""
     rows = []
     for seed in seeds:
-        with_slow = seed == seeds[0] and not fast
+        with_slow = seed == seeds[0] and reader is not None
         methods = {name: make for name, (make, slow) in METHODS.items() if with_slow or not slow}
         chosen = choose(sets, n_cells, seed)
         for one in SETS:
@@ -224,7 +212,14 @@ def measure(sets, *, n_cells, seeds, fast):
                     continue
                 place = {"seed": seed, "reference": one, "query": other, "kind": kind}
                 rows += [
-                    {**place, **row} for row in score_pair(chosen[one], chosen[other], methods)
+                    {**place, **row}
+                    for row in score_pair(
+                        chosen,
+                        one,
+                        other,
+                        methods=methods,
+                        reader=reader if with_slow else None,
+                    )
                 ]
         print(f"seed {seed} done", flush=True)
         yield pd.DataFrame(rows)
@@ -281,12 +276,27 @@ def pair_table(table, kind):
     return "\n".join(lines)
 
 
+def every_pair(table):
+    """Macro-F1 of every method on every pair, means over seeds, as Markdown."""
+    known = [name for name in METHODS if (table["method"] == name).any()]
+    wide = table.pivot_table(index=["kind", "reference", "query"], columns="method",
+                             values="macro_f1")  # fmt: skip
+    lines = [f"{number}. {name}" for number, name in enumerate(known, start=1)]
+    heads = " | ".join(str(number) for number in range(1, len(known) + 1))
+    lines += ["", f"| pairs | reference | query | {heads} |", "|---" * (len(known) + 3) + "|"]
+    for (kind, one, other), row in wide.iterrows():
+        cells = " | ".join(f"{row[name]:.2f}" for name in known)
+        lines.append(f"| {kind} | {SETS[one].name} | {SETS[other].name} | {cells} |")
+    return "\n".join(lines)
+
+
 def write(table, path):
     """Write the tables of both kinds of pairs as Markdown."""
     kinds = (("independent", "## Independent studies"), ("one study", "## Inside one study"))
     parts = [
         f"{title}\n\n{summary(table, kind)}\n\n{pair_table(table, kind)}" for kind, title in kinds
     ]
+    parts.append(f"## Every method on every pair\n\n{every_pair(table)}")
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
@@ -304,24 +314,10 @@ def main():
         return
     folder = Path(os.environ["CELLOQUY_DATA"])
     sets = {key: read_set(key, folder) for key in SETS}
-    drawn = sets if options.fast else _with_text(sets, options)
-    settings = {"n_cells": options.cells, "seeds": options.seeds, "fast": options.fast}
-    for table in measure(drawn, **settings):
+    reader = None if options.fast else Reader(options.precision)
+    for table in measure(sets, n_cells=options.cells, seeds=options.seeds, reader=reader):
         table.to_csv(options.out.with_suffix(".csv"), index=False)
         write(table, options.out)
-
-
-def _with_text(sets, options):
-    """Embed the cells that the first seed draws; the others keep NaN, and are not asked."""
-    kept = {}
-    for number, (key, (block, types)) in enumerate(sets.items()):
-        order = np.random.default_rng([options.seeds[0], number]).permutation(block.n_obs)
-        rows = np.sort(order[: options.cells])
-        text = np.full((block.n_obs, 384), np.nan, dtype=np.float32)
-        text[rows] = embed(block.rows(rows), options.precision)
-        kept[key] = (CellBlock(block.expression, block.kind, block.vocabulary, text=text), types)
-        print(f"{SETS[key].name}: {len(rows)} cells embedded", flush=True)
-    return kept
 
 
 if __name__ == "__main__":

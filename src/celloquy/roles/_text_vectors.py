@@ -6,15 +6,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from celloquy.lm import SentenceEncoder, embed_texts, load_lm
-from celloquy.text import get_style
+from celloquy.text import field_text, get_style
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
     from celloquy.learn import CellBlock, Recipe
-    from celloquy.text import RankedCells, Style
+    from celloquy.text import Prompt, RankedCells, Style
 
 READ_BY_LM = ("text", "fusion")
 """Representations that need a language model to read the cells."""
@@ -33,6 +35,9 @@ class TextSource:
     """How a ranked cell becomes words."""
     obs_features: tuple[str, ...] = ()
     """Columns of obs that are written before the genes and never cut."""
+    text_column: str | None = None
+    """Column of obs that holds each cell's text already; it is read as it is, instead of a
+    sentence, and refused where it does not fit."""
     precision: str = "fp32"
     """``"fp32"``, or ``"bf16"`` (faster where the processor has it)."""
     device: str = "auto"
@@ -60,6 +65,7 @@ class TextSource:
             "n_top_genes": self.n_top_genes,
             "style": style.template or style.name,
             "obs_features": list(self.obs_features),
+            **({} if self.text_column is None else {"text_column": self.text_column}),
             "precision": self.precision,
         }
 
@@ -83,6 +89,8 @@ class SentenceReader:
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns of obs that sentences need."""
+        if self.source.text_column is not None:
+            return (self.source.text_column,)
         return self.style.columns(self.source.obs_features)
 
     def record(self) -> dict[str, Any]:
@@ -93,7 +101,12 @@ class SentenceReader:
         self, ranked: RankedCells, *, obs: pd.DataFrame | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Embed ranked cells, shape ``(n_obs, d)``, and count the genes that did not fit."""
-        prompts = self.style.prompts(ranked, obs=obs, obs_features=self.source.obs_features)
+        column = self.source.text_column
+        if column is not None and obs is not None:
+            prompts: Sequence[Prompt | str] = [field_text(text) for text in obs[column]]
+        else:
+            features = self.source.obs_features
+            prompts = self.style.prompts(ranked, obs=obs, obs_features=features)
         embedded = embed_texts(self.lm, prompts, cache=self.source.cache)
         return embedded.vectors, embedded.plan.n_names_cut
 

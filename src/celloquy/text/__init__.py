@@ -5,6 +5,7 @@ from __future__ import annotations
 from celloquy.text._arrow import read_sentences, stream_sentences
 from celloquy.text._budget import Packed, fit_cells, pack
 from celloquy.text._fidelity import Fidelity, fidelity
+from celloquy.text._fields import field_text
 from celloquy.text._gene_choice import GeneOptions, gene_names
 from celloquy.text._gene_prompts import gene_in_cell_prompts, gene_prompts
 from celloquy.text._multicell import DrawOptions, MultiCellSentences, multicell_sentences
@@ -58,6 +59,7 @@ __all__ = [
     "WrittenSentences",
     "default_rank_curve",
     "fidelity",
+    "field_text",
     "find_neighbours",
     "fit_cells",
     "gene_in_cell_prompts",

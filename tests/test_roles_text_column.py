@@ -1,0 +1,44 @@
+"""Texts that cells carry already are read as they are (CE-10)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from anndata import AnnData
+
+from celloquy.errors import InputError
+from celloquy.lm import load_lm
+from celloquy.roles import EncodeOptions, TextSource, encode
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return load_lm("st:minilm", device="cpu")
+
+
+@pytest.fixture
+def adata() -> AnnData:
+    made = AnnData(np.array([[3.0, 0.0, 1.0], [0.0, 2.0, 1.0]]))
+    made.var_names = ["CD3E", "MS4A1", "ACTB"]
+    made.obs["cell_sentence"] = ["a T cell of the lung", "a B cell"]
+    return made
+
+
+def test_a_column_of_texts_is_embedded_instead_of_sentences(adata, lm):
+    options = EncodeOptions(text=TextSource(lm=lm, text_column="cell_sentence"))
+    vectors = encode(adata, options=options).vectors
+    np.testing.assert_allclose(vectors, lm.embed(["a T cell of the lung", "a B cell"]), atol=1e-6)
+    assert adata.uns["X_celloquy"]["text_column"] == "cell_sentence"
+
+
+def test_a_column_of_texts_that_is_not_there_is_named(adata, lm):
+    options = EncodeOptions(text=TextSource(lm=lm, text_column="sentence"))
+    with pytest.raises(InputError, match="'sentence'"):
+        encode(adata, options=options)
+
+
+def test_a_text_that_does_not_fit_the_model_is_refused(adata, lm):
+    adata.obs["cell_sentence"] = ["gene " * 400, "a B cell"]
+    options = EncodeOptions(text=TextSource(lm=lm, text_column="cell_sentence"))
+    with pytest.raises(InputError, match="token"):
+        encode(adata, options=options)
