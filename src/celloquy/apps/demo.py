@@ -74,7 +74,6 @@ def run_demo(options: DemoOptions, *, say: Say) -> None:
         msg = "A demo across studies needs a reference and a query, and one is missing."
         raise InputError(msg, hint="pass both `--reference` and `--query`, or neither.")
     refuse_existing(options.out, overwrite=options.overwrite)
-    options.out.mkdir(exist_ok=True)
     if options.reference is None or options.query is None:
         _one_study(options, say)
     else:
@@ -88,6 +87,7 @@ def _one_study(options: DemoOptions, say: Say) -> None:
     from celloquy.io import read, write_h5ad
 
     adata = read(packaged_cells())
+    options.out.mkdir(exist_ok=True)
     say("700 blood cells of Zheng et al. 2017 (10x Genomics, CC BY 4.0), carried by scanpy.")
     _tell_checks(adata, say)
     cells = adata.raw.to_adata()
@@ -144,9 +144,10 @@ def _two_studies(options: DemoOptions, reference: Path, query: Path, say: Say) -
         for side in (known, asked)
     )
     table, kept = compare_across(
-        known, told, asked, truth, methods={**METHODS, **TEXT_METHODS}, n_splits=N_SPLITS,
-        seed=options.seed,
+        known, asked, reference_labels=told, query_labels=truth,
+        methods={**METHODS, **TEXT_METHODS}, n_splits=N_SPLITS, seed=options.seed,
     )  # fmt: skip
+    options.out.mkdir(exist_ok=True)
     _tell_comparison(table, kept, f"{reference.stem} → {query.stem}: {len(kept)} cells", say)
     _write_comparison(options, "across", table, kept)
 

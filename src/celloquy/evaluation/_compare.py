@@ -89,10 +89,10 @@ def compare_within(
 
 def compare_across(
     reference: CellBlock,
-    reference_labels: Sequence[str],
     query: CellBlock,
-    query_labels: Sequence[str],
     *,
+    reference_labels: Sequence[str],
+    query_labels: Sequence[str],
     methods: Mapping[str, Recipe],
     n_splits: int = 5,
     seed: int = 0,
@@ -105,13 +105,13 @@ def compare_across(
     Parameters
     ----------
     reference
-        Labelled cells to learn from.
-    reference_labels
-        Their labels.
+        Cells of one study, to learn from.
     query
-        Labelled cells of another study; their labels only judge.
+        Cells of another study.
+    reference_labels
+        Labels of the reference's cells.
     query_labels
-        Their labels, by the same names.
+        Labels of the query's cells, by the same names; they only judge.
     methods
         Recipes by the name of the method; the majority class is added.
     n_splits

@@ -80,7 +80,15 @@ def _refuse(slot: str, name: str) -> None:
 
 
 def add_results(adata: AnnData, results: Results) -> None:
-    """Put results into an AnnData in place."""
+    """Put results into an AnnData in place.
+
+    Parameters
+    ----------
+    adata
+        The cells; columns, arrays and records of the same name are replaced.
+    results
+        What is put beside them, in the order of the cells.
+    """
     for name, column in results.obs.items():
         adata.obs[name] = column.array
     for name, blocks in results.obsm.items():

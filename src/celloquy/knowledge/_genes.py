@@ -267,7 +267,16 @@ def _celltypist_orthologs(path: Path) -> OrthologTable:
 
 
 def orthologs_of_pairs(pairs: Sequence[tuple[str, str, str, str]], *, source: str) -> OrthologTable:
-    """Make an ortholog table of (human symbol, human id, mouse symbol, mouse id), best first."""
+    """Make an ortholog table of pairs, the best pair of a gene first.
+
+    Parameters
+    ----------
+    pairs
+        Human symbol, human id, mouse symbol and mouse id of each pair; ``""`` where an id is
+        not known.
+    source
+        Where the pairs come from, for records.
+    """
     to_human: dict[str, dict[str, None]] = {}
     human_ids: dict[str, str] = {}
     for human, human_id, mouse, mouse_id in pairs:

@@ -134,7 +134,19 @@ def reconstruct(
 
 
 def with_rank_curve(sentences: CellSentences, rank_curve: RankCurve) -> CellSentences:
-    """Put a curve into the record of sentences, so that it is written beside them."""
+    """Put a curve into the record of sentences, so that it is written beside them.
+
+    Parameters
+    ----------
+    sentences
+        The sentences; not changed.
+    rank_curve
+        The curve that :func:`reconstruct` shall take for them.
+
+    Returns
+    -------
+    The same sentences with the curve in their record.
+    """
     return replace(sentences, record={**sentences.record, RECORD_KEY: rank_curve.as_dict()})
 
 
