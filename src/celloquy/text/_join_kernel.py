@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Blob = tuple[NDArray[np.uint8], NDArray[np.int64]]
     """Texts as one row of bytes, and where each begins."""
     Names = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64]]
-    """Names, each with the delimiter before it; the same padded; where each begins."""
+    """Names, each with the delimiter before it; the same in slots; where each begins."""
     Around = tuple[
         NDArray[np.uint8],
         NDArray[np.int64],
@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     Lowering = tuple[Any, Callable[..., Any]]
 
 STRIDE = 16
-"""Bytes copied at once: two machine words, more than most names with their delimiter."""
+"""Bytes copied at once: two machine words, more than most names with their delimiter.
+
+A name's slot is as long. Its last byte holds the name's length, so that one load from one
+cache line tells all; 0 stands for a name that does not fit.
+"""
 _types: Any = numba.types
 _WORDS = _types.UniTuple(_types.uint64, STRIDE // 8)
 
@@ -72,21 +76,20 @@ _store: Any = intrinsic(_store_words)
 
 @njit(nogil=True, cache=True)
 def measure_cells(
-    cells: Cells, ends: NDArray[np.int64], marks: tuple[int, int], lengths: NDArray[np.int64]
+    cells: Cells, sizes: NDArray[np.int32], marks: tuple[int, int], lengths: NDArray[np.int64]
 ) -> None:
     """Count the bytes of each cell's joined names.
 
-    `ends` says where each name with its delimiter before it begins; `marks` holds the
-    lengths of the delimiter and of the last one.
+    `sizes` holds the length of each name with its delimiter, `marks` the lengths of the
+    delimiter and of the last one.
     """
     genes, offsets = cells
     delimiter, last = marks
     for cell in range(len(lengths)):
         start, stop = offsets[cell], offsets[cell + 1]
-        total = 0
+        total = np.int64(0)
         for i in range(start, stop):
-            gene = genes[i]
-            total += ends[gene + 1] - ends[gene]
+            total += sizes[np.uint32(genes[i])]  # unsigned: a sign would be looked at
         if stop > start:
             total -= delimiter
         if stop > start + 1:
@@ -113,12 +116,12 @@ def write_cells(
 ) -> None:
     """Write each cell: its words before, its names joined, its words after.
 
-    A name of at most `STRIDE` bytes is copied whole with its padding as long as the cell's
-    own bytes reach that far; what follows writes over the padding. So no cell writes
-    outside its own bytes, and cells may be written by several threads at once.
+    A slot is copied whole as long as the cell's own bytes reach that far; what follows
+    writes over what is not the name. So no cell writes outside its own bytes, and cells
+    may be written by several threads at once.
     """
     genes, offsets = cells
-    (blob, padded, ends), (delimiter, last) = names
+    (blob, slots, ends), (delimiter, last) = names
     heads, head_ends, head_of, tails, tail_ends, tail_of = around
     text, text_ends = out
     for cell in range(len(offsets) - 1):
@@ -126,17 +129,20 @@ def write_cells(
         head, tail = head_of[cell], tail_of[cell]
         at = _copy(text, text_ends[cell], heads, (head_ends[head], head_ends[head + 1]))
         start, stop = offsets[cell], offsets[cell + 1]
-        for i in range(start, stop):
+        if stop > start:
+            gene = genes[start]
+            at = _copy(text, at, blob, (ends[gene] + delimiter, ends[gene + 1]))
+        for i in range(start + 1, stop - 1):
             gene = genes[i]
-            name = (ends[gene], ends[gene + 1])
-            if i == start:
-                at = _copy(text, at, blob, (name[0] + delimiter, name[1]))
-            elif i == stop - 1:
-                at = _copy(text, at, last, (0, len(last)))
-                at = _copy(text, at, blob, (name[0] + delimiter, name[1]))
-            elif name[1] - name[0] <= STRIDE and at + STRIDE <= end:
-                _store(text, at, _load(padded, np.int64(gene) * STRIDE))
-                at += name[1] - name[0]
+            slot = _load(slots, np.int64(gene) * STRIDE)
+            length = np.int64(slot[STRIDE // 8 - 1] >> np.uint64(56))
+            if length and at + STRIDE <= end:
+                _store(text, at, slot)
+                at += int(length)
             else:
-                at = _copy(text, at, blob, name)
+                at = _copy(text, at, blob, (ends[gene], ends[gene + 1]))
+        if stop > start + 1:
+            gene = genes[stop - 1]
+            at = _copy(text, at, last, (0, len(last)))
+            at = _copy(text, at, blob, (ends[gene] + delimiter, ends[gene + 1]))
         _copy(text, at, tails, (tail_ends[tail], tail_ends[tail + 1]))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from celloquy.text._rank import RankBuffers
     from celloquy.text._ranked import RankedCells
     from celloquy.text._styles import Part
     from celloquy.text._vocabulary import Vocabulary
@@ -48,8 +49,10 @@ class NameTable:
     """A vocabulary's names as bytes, each with the delimiter before it."""
 
     blob: NDArray[np.uint8]
-    padded: NDArray[np.uint8]
+    slots: NDArray[np.uint8]
+    """The same, each in as many bytes, the last of them its length; 0 if it does not fit."""
     ends: NDArray[np.int64]
+    sizes: NDArray[np.int32]
     delimiter: int
     """Bytes of the delimiter."""
     last: NDArray[np.uint8]
@@ -65,6 +68,7 @@ def render_text(
     style: str | Style = "celloquy",
     obs: pd.DataFrame | None = None,
     obs_features: Sequence[str] = (),
+    buffers: RankBuffers | None = None,
 ) -> pa.LargeStringArray:
     """Write every cell as text, in a style; the same as rendering the style's prompts.
 
@@ -78,6 +82,9 @@ def render_text(
         The cells' obs rows, in the same order; needed where the style reads columns.
     obs_features
         Columns of `obs` to write beside the genes.
+    buffers
+        Memory to write to, such as the cells were ranked in; the result is then valid until
+        the next call with it. New memory costs as much as writing to it, for long sentences.
 
     Returns
     -------
@@ -90,7 +97,7 @@ def render_text(
     """
     style = get_style(style)
     head, tail = words_around(ranked, style, obs=obs, obs_features=obs_features)
-    return join_names(ranked, name_table(ranked.vocabulary, style), head, tail)
+    return join_names(ranked, name_table(ranked.vocabulary, style), (head, tail), buffers)
 
 
 def words_around(
@@ -163,14 +170,17 @@ def _make_table(names: Sequence[str], style: Style) -> NameTable:
     blob, ends = _blob([style.delimiter + name for name in names])
     lengths = np.diff(ends)
     place = np.arange(STRIDE)
-    inside = place < lengths[:, None]
-    padded = np.zeros((len(names), STRIDE), dtype=np.uint8)
-    padded[inside] = blob[(ends[:-1, None] + place)[inside]]
+    fits = lengths < STRIDE
+    inside = (place < lengths[:, None]) & fits[:, None]
+    slots = np.zeros((len(names), STRIDE), dtype=np.uint8)
+    slots[inside] = blob[(ends[:-1, None] + place)[inside]]
+    slots[:, -1] = np.where(fits, lengths, 0)
     last = style.delimiter if style.last_delimiter is None else style.last_delimiter
     return NameTable(
         blob,
-        padded.ravel(),
+        slots.ravel(),
         ends,
+        lengths.astype(np.int32),
         len(style.delimiter.encode()),
         np.frombuffer(last.encode(), dtype=np.uint8),
     )
@@ -184,11 +194,15 @@ def _blob(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 def join_names(
-    ranked: RankedCells, table: NameTable, head: Words, tail: Words
+    ranked: RankedCells,
+    table: NameTable,
+    words: tuple[Words, Words],
+    buffers: RankBuffers | None = None,
 ) -> pa.LargeStringArray:
     """Join each cell's names, between its words before and after, into a text column."""
     from celloquy.text._join_kernel import measure_cells, write_cells
 
+    head, tail = words
     genes, offsets = ranked.genes, ranked.offsets
     around = (*head.bytes(), *tail.bytes())
     ends = np.zeros(ranked.n_obs + 1, dtype=np.int64)
@@ -196,24 +210,27 @@ def join_names(
 
     def measure(cells: slice) -> None:
         here = (genes, offsets[cells.start : cells.stop + 1])
-        measure_cells(here, table.ends, marks, ends[1:][cells])
+        measure_cells(here, table.sizes, marks, ends[1:][cells])
 
     over_cells(ranked.n_obs, measure)
     ends[1:] += np.diff(around[1])[head.codes] + np.diff(around[4])[tail.codes]
     np.cumsum(ends, out=ends)
-    text = np.empty(ends[-1], dtype=np.uint8)
+    size = int(ends[-1])
+    if buffers is None:
+        text = np.empty(size, dtype=np.uint8)
+    else:
+        text = buffers.take("text", -(-size // 4)).view(np.uint8)[:size]
 
     def write(cells: slice) -> None:
         write_cells(
             (genes, offsets[cells.start : cells.stop + 1]),
-            ((table.blob, table.padded, table.ends), (table.delimiter, table.last)),
+            ((table.blob, table.slots, table.ends), (table.delimiter, table.last)),
             (*around[:2], head.codes[cells], *around[3:5], tail.codes[cells]),
             (text, ends[cells.start : cells.stop + 1]),
         )
 
     over_cells(ranked.n_obs, write)
-    buffers = (pa.py_buffer(ends), pa.py_buffer(text))
-    return pa.LargeStringArray.from_buffers(ranked.n_obs, *buffers)
+    return pa.LargeStringArray.from_buffers(ranked.n_obs, pa.py_buffer(ends), pa.py_buffer(text))
 
 
 def over_cells(n_obs: int, work: Callable[[slice], None]) -> None:

@@ -160,7 +160,7 @@ class GeneTokens:
 
     def _ask(self, ranked: RankedCells, head: Words, tail: Words) -> TokenIds:
         """Render the cells and let the tokenizer read them."""
-        text = join_names(ranked, name_table(self.vocabulary, self.style), head, tail)
+        text = join_names(ranked, name_table(self.vocabulary, self.style), (head, tail))
         return TokenIds(*_end_to_end(self.tokenizer.encode(text.to_pylist())))
 
     def _plan(self, ranked: RankedCells, head: Words, tail: Words) -> tuple[Genes, Around] | None:
