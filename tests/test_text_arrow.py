@@ -17,6 +17,7 @@ import pytest
 import scipy.sparse as sp
 
 from celloquy.errors import InputError
+from celloquy.text import _write
 from celloquy.text._arrow import read_sentences, stream_sentences, style_of
 from celloquy.text._gene_choice import GeneOptions
 from celloquy.text._sentences import sentences
@@ -142,6 +143,16 @@ def test_an_obs_column_with_the_name_of_ours_is_refused(cells, tmp_path):
     cells.obs["text"] = "x"
     with pytest.raises(InputError, match="An obs column is named 'text'"):
         write_sentences(cells, tmp_path / "a.parquet")
+
+
+def test_a_row_group_ends_where_its_bytes_are_enough(cells, tmp_path, monkeypatch):
+    monkeypatch.setattr(_write, "GROUP_BYTES", 2_000)
+    write_sentences(cells, tmp_path / "out.parquet", files=WriteOptions(chunk_size=10))
+    metadata = pq.read_metadata(tmp_path / "out.parquet")
+    rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    assert sum(rows) == 120
+    assert max(rows) < 100
+    assert_same(read_sentences(tmp_path / "out.parquet"), sentences(cells))
 
 
 @pytest.mark.parametrize("name", ["chunk_size", "part_size"])

@@ -274,6 +274,13 @@ def test_columns_of_one_gene_are_summed_before_ranking():
     assert ranked.values.tolist() == [4, 3, 400, 255, 1]
 
 
+def test_a_sum_over_the_largest_float32_is_refused():
+    cells = sp.csr_matrix(np.float32([[3e38, 3e38, 1]]))
+    columns = np.array([0, 0, 1], dtype=np.int32)
+    with pytest.raises(InputError, match=r"Cell 0 holds 6\..*e\+38 for 'A', which has no rank"):
+        rank_cells(cells, Vocabulary(("A", "B")), columns=columns)
+
+
 def test_repeated_entries_of_one_column_are_summed():
     cells = sp.csr_matrix((np.float32([2, 3, 2]), [0, 1, 0], [0, 3]), shape=(1, 2))
     ranked = rank_cells(cells, Vocabulary(("A", "B")))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from celloquy.errors import InputError
 from celloquy.text import _render
 from celloquy.text._prompt import plain_text
+from celloquy.text._rank import RankBuffers
 from celloquy.text._ranked import RankedCells
 from celloquy.text._render import render_text
 from celloquy.text._styles import STYLES, Style, get_style
@@ -110,3 +111,17 @@ def test_no_cells_give_no_texts():
 def test_an_empty_delimiter_is_refused():
     with pytest.raises(InputError, match="'joined' puts nothing between two names"):
         Style("joined", delimiter="")
+
+
+def test_kept_memory_changes_no_text_and_is_written_again():
+    short, long = Vocabulary(("A" * 14, "B" * 15, "CD3E")), Vocabulary(("D" * 16, "E" * 40, "F"))
+    buffers = RankBuffers()
+    made = []
+    for vocabulary in (short, long, short):
+        genes = np.array([0, 1, 2, 0, 2, 1, 0, 1, 2, 0], np.int32)
+        offsets = np.array([0, 6, 6, 10])
+        values, cut = np.ones(10, np.float32), np.zeros(3, np.int32)
+        ranked = RankedCells(genes, offsets, values, cut, vocabulary)
+        made.append(render_text(ranked, buffers=buffers))
+        assert made[-1].to_pylist() == [" ".join(row) for row in ranked]
+    assert made[1].buffers()[2].address == made[2].buffers()[2].address

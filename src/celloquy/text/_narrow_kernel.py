@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 @njit(cache=True, nogil=True)
-def narrows(values: NDArray[np.float64], narrow: NDArray[np.int32], indptr: NDArray[np.int64]) -> bool:
+def narrows(
+    values: NDArray[np.float64], narrow: NDArray[np.int32], indptr: NDArray[np.int64]
+) -> bool:
     """Say whether float64 values of one row that differ also differ as float32.
 
     A hash table of the distinct values of the row, its slots stamped with the row's number
