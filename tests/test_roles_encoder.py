@@ -336,7 +336,7 @@ def test_a_killed_run_leaves_no_half_file_and_goes_on_from_its_parts(adata, tmp_
         if kill:
             threading.Thread(target=watch, daemon=True).start()
         encode(f"{folder}/cells.h5ad", out=f"{folder}/out.h5ad", options=EncodeOptions(
-            by="sentence", text=TextSource(lm=f"st:{folder}/lm", n_top_genes=5, device="cpu")))
+            by="genes", text=TextSource(lm=f"st:{folder}/lm", device="cpu")))
     """
 
     def run(how):
@@ -355,7 +355,7 @@ def test_a_killed_run_leaves_no_half_file_and_goes_on_from_its_parts(adata, tmp_
     written = ad.read_h5ad(tmp_path / "out.h5ad")
     lm = load_lm(f"st:{folder}", device="cpu")
     expected = cq.encode(
-        adata, options=EncodeOptions(text=TextSource(lm=lm, n_top_genes=5, device="cpu"))
+        adata, options=EncodeOptions(by="genes", text=TextSource(lm=lm, device="cpu"))
     ).vectors
     np.testing.assert_allclose(written.obsm["X_celloquy"], np.tile(expected, (1050, 1)), atol=1e-5)
 

@@ -292,6 +292,13 @@ def test_a_column_of_clusters_that_is_missing_is_told_before_anything_is_read(ad
         )
 
 
+def test_the_global_random_state_is_left_alone(known, adata):
+    np.random.seed(3)  # noqa: NPY002 (the state that other programs share)
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    cq.annotate(adata, reference=known, label_key="cell_type")
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
 def test_a_view_is_refused_with_the_way_out(reference, adata):
     with pytest.raises(InputError, match="into a view of an AnnData") as refusal:
         cq.annotate(adata[:3], reference=reference)
@@ -408,6 +415,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(reference, adata, tmp_path)
     script = """
         import resource, signal, sys
         from celloquy.errors import InputError
+        from celloquy.learn import load_reference, save_reference
         from celloquy.roles import annotate
         folder, limit = sys.argv[1], int(sys.argv[2])
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -415,10 +423,16 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(reference, adata, tmp_path)
         try:
             annotate(f"{folder}/cells.h5ad", reference=f"{folder}/saved", out=f"{folder}/out.h5ad")
         except InputError as error:
-            print(error, error.hint)
+            print("cells:", error, error.hint)
+        try:
+            save_reference(load_reference(f"{folder}/saved"), f"{folder}/again")
+        except InputError as error:
+            print("reference:", error, error.hint)
     """
     done = run(script, tmp_path, (tmp_path / "cells.h5ad").stat().st_size - 1_000)
-    assert "The disk or quota is full" in done.stdout, done.stderr
+    assert "cells: The disk or quota is full" in done.stdout, done.stderr
+    assert "reference: The disk or quota is full" in done.stdout, done.stderr
+    assert not (tmp_path / "again").exists()
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(("out.h5ad.h", ".out"))]
     assert not (tmp_path / "out.h5ad").exists()
 

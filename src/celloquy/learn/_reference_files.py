@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from importlib.metadata import version
 from pathlib import Path
 from shutil import copymode
@@ -27,6 +28,7 @@ from celloquy.text import Vocabulary
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -61,18 +63,13 @@ def save_reference(
     InputError
         If `folder` exists and `overwrite` is false, or it cannot be written.
     """
-    from safetensors.numpy import save_file
-
     states = {part: getattr(reference, part).state() for part in _PARTS}
     joined = State.join({}, states)
     vocabulary = reference.vocabulary
     with atomic_path(folder, overwrite=overwrite) as temporary:
         temporary.mkdir()
         arrays = {**joined.arrays, **_cell_arrays(reference)}
-        save_file(
-            {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-            temporary / _ARRAYS,
-        )
+        _write_arrays(temporary / _ARRAYS, arrays)
         genes = {"name": vocabulary.names, "id": vocabulary.ids or ("",) * len(vocabulary)}
         pd.DataFrame(genes, dtype="str").to_parquet(temporary / _GENES)
         copymode(temporary / _GENES, temporary / _ARRAYS)  # safetensors shuts others out
@@ -98,6 +95,28 @@ def save_reference(
         record["sha256"] = _digest(record)
         text = json.dumps(record, indent=1, ensure_ascii=False)
         (temporary / RECORD).write_text(text, encoding="utf-8")
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays as safetensors, whose error of a full disk is no OSError.
+
+    Raises
+    ------
+    OSError
+        If the operating system refused.
+    SafetensorError
+        If safetensors failed for another reason.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    try:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+    except SafetensorError as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if found is None:
+            raise
+        raise OSError(int(found[1]), str(error)) from error
 
 
 def load_reference(folder: str | os.PathLike[str]) -> Reference:
