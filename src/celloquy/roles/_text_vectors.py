@@ -28,11 +28,12 @@ class TextSource:
 
     lm: str | SentenceEncoder = "st:minilm"
     """A loaded language model, or what :func:`celloquy.load_lm` takes."""
-    n_top_genes: int = 50
+    n_top_genes: int = 30
     """The most genes of a cell that are named; what does not fit into the model's tokens is
     cut from the end and counted."""
-    style: str | Style = "celloquy"
-    """How a ranked cell becomes words."""
+    style: str | Style = "cellama"
+    """How a ranked cell becomes words. The default measured best for neighbours and level
+    with others for linear heads (docs/benchmarks/encoding.md)."""
     obs_features: tuple[str, ...] = ()
     """Columns of obs that are written before the genes and never cut."""
     text_column: str | None = None

@@ -21,8 +21,8 @@ def encode(
         Literal["sentence", "genes"],
         typer.Option(help="sentence: read each cell; genes: weighted mean of gene vectors."),
     ] = "sentence",
-    n_top_genes: Annotated[int, typer.Option(help="The most genes a sentence names.")] = 50,
-    style: Annotated[str, typer.Option(help="How a cell becomes words.")] = "celloquy",
+    n_top_genes: Annotated[int, typer.Option(help="The most genes a sentence names.")] = 30,
+    style: Annotated[str, typer.Option(help="How a cell becomes words.")] = "cellama",
     obs: Annotated[
         list[str] | None, typer.Option(help="Column of obs to write before the genes; repeatable.")
     ] = None,
