@@ -192,6 +192,9 @@ def test_genes_of_which_none_has_a_text_are_refused(options):
     with pytest.raises(InputError, match="None of the 2 genes has a text") as refusal:
         cq.encode_genes(["g1", "g2"], gene_texts={"CD3E": "a"}, text=options.text)
     assert "gene_texts" in refusal.value.hint
+    with pytest.raises(InputError, match="`genes` is the text 'CD3E', and a list") as refusal:
+        cq.encode_genes("CD3E", text=options.text)
+    assert "['CD3E']" in refusal.value.hint
 
 
 def test_a_name_that_is_taken_is_refused_before_anything_is_computed(adata, options, tmp_path):
@@ -227,6 +230,25 @@ def test_cells_that_have_no_rank_are_refused_with_the_slot_that_has(adata, optio
     assert "use_raw=True" in refusal.value.hint
     found = cq.encode(adata, options=replace(options, read=ReadOptions(use_raw=True)))
     assert found.record["slot"] == "raw.X"
+
+
+def test_a_name_that_ends_in_no_format_is_refused_before_anything_is_computed(
+    options, adata, tmp_path
+):
+    write_h5ad(adata, tmp_path / "cells.h5ad")
+    with pytest.raises(InputError, match=r"'out.csv' ends in '.csv'") as refusal:
+        cq.encode(tmp_path / "cells.h5ad", out=tmp_path / "out.csv", options=options)
+    assert refusal.value.hint == "name it 'out.h5ad'."
+    assert [path.name for path in tmp_path.iterdir()] == ["cells.h5ad"]
+
+
+def test_a_backed_object_gets_its_results_too(options, adata, tmp_path):
+    write_h5ad(adata, tmp_path / "cells.h5ad")
+    backed = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    found, expected = (cq.encode(cells, options=options) for cells in (backed, adata))
+    np.testing.assert_allclose(backed.obsm["X_celloquy"], expected.vectors, atol=1e-5)
+    np.testing.assert_array_equal(backed.obsm["X_celloquy"], found.vectors)
+    backed.file.close()
 
 
 def test_a_view_is_refused_with_the_way_out(adata, options):

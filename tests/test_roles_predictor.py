@@ -222,6 +222,55 @@ def test_cells_without_a_label_are_left_out_of_the_reference(known, adata):
     assert found.table.equals(same.table)
 
 
+def test_a_view_may_be_the_reference_and_few_cells_too(known, adata):
+    expected = cq.annotate(adata.copy(), reference=known[::2].copy(), label_key="cell_type")
+    found = cq.annotate(adata.copy(), reference=known[::2], label_key="cell_type")
+    assert found.table.equals(expected.table)
+    for rows in ([0], [0, 50]):
+        told = cq.annotate(adata.copy(), reference=known[rows], label_key="cell_type")
+        assert set(labels_of(told)) <= {*known.obs["cell_type"].iloc[rows], "unknown"}
+
+
+def test_labels_that_are_numbers_become_names_and_unknown_is_no_label(known, adata):
+    numbered = known.copy()
+    numbered.obs["cluster"] = [1] * 40 + [2] * 80
+    told = cq.annotate(adata.copy(), reference=numbered, label_key="cluster")
+    assert told.labels.cat.categories.tolist() == ["1", "2", "unknown"]
+    partly = known.copy()
+    partly.obs["cell_type"] = partly.obs["cell_type"].astype(str).replace("T", "unknown")
+    fitted = load_or_fit(partly, label_key="cell_type")
+    assert fitted.labels == ("B", "NK")
+    assert fitted.n_seen == 80
+
+
+def test_a_source_without_cells_is_refused(known, adata):
+    with pytest.raises(InputError, match="has no cells"):
+        cq.annotate(adata[[]].copy(), reference=known, label_key="cell_type")
+    with pytest.raises(InputError, match="has no cells"):
+        cq.annotate(adata, reference=known[[]].copy(), label_key="cell_type")
+
+
+def test_columns_that_carry_one_gene_are_refused_or_summed(known, adata):
+    expected = cq.annotate(adata.copy(), reference=known, label_key="cell_type")
+    counts = adata.X.toarray()
+    half = counts[:, [5]] // 2
+    counts[:, [5]] -= half
+    adata = ad.AnnData(
+        sp.csr_matrix(np.hstack([counts, half])),
+        var=pd.DataFrame({"symbol": [*adata.var_names, "GENE5"]}, index=map(str, range(201))),
+    )
+    read = ReadOptions(gene_column="symbol")
+    with pytest.raises(InputError, match="stands for several columns each: 'GENE5'") as refusal:
+        cq.annotate(
+            adata, reference=known, label_key="cell_type", options=AnnotateOptions(read=read)
+        )
+    assert 'collisions="sum"' in refusal.value.hint
+    options = AnnotateOptions(read=replace(read, collisions="sum"))
+    found = cq.annotate(adata, reference=known, label_key="cell_type", options=options)
+    assert labels_of(found) == labels_of(expected)
+    np.testing.assert_allclose(found.score, expected.score, atol=1e-5)
+
+
 def test_a_reference_without_any_label_is_refused(known, adata):
     bare = known.copy()
     bare.obs["cell_type"] = np.nan
@@ -297,6 +346,25 @@ def test_the_global_random_state_is_left_alone(known, adata):
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     cq.annotate(adata, reference=known, label_key="cell_type")
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_a_name_that_ends_in_no_format_is_refused_before_anything_is_computed(
+    reference, adata, tmp_path
+):
+    write_h5ad(adata, tmp_path / "cells.h5ad")
+    with pytest.raises(InputError, match=r"'out.csv' ends in '.csv'") as refusal:
+        cq.annotate(tmp_path / "cells.h5ad", out=tmp_path / "out.csv", reference=reference)
+    assert refusal.value.hint == "name it 'out.h5ad'."
+    assert [path.name for path in tmp_path.iterdir()] == ["cells.h5ad"]
+
+
+def test_a_backed_object_gets_its_results_too(reference, adata, tmp_path):
+    write_h5ad(adata, tmp_path / "cells.h5ad")
+    backed = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    found, expected = (cq.annotate(cells, reference=reference) for cells in (backed, adata))
+    assert labels_of(found) == labels_of(expected)
+    assert backed.obs["cell_type_celloquy"].astype(str).tolist() == labels_of(expected)
+    backed.file.close()
 
 
 def test_a_view_is_refused_with_the_way_out(reference, adata):

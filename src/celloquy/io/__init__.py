@@ -6,7 +6,7 @@ from celloquy.io._annotated import Results, add_results, refuse_taken, write_ann
 from celloquy.io._chunks import CHUNK_SIZE, CellStream, RowChunk
 from celloquy.io._open import open_stream
 from celloquy.io._read import read
-from celloquy.io._write import write_h5ad
+from celloquy.io._write import refuse_ending, write_h5ad
 
 __all__ = [
     "CHUNK_SIZE",
@@ -16,6 +16,7 @@ __all__ = [
     "add_results",
     "open_stream",
     "read",
+    "refuse_ending",
     "refuse_taken",
     "write_annotated",
     "write_h5ad",

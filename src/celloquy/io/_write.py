@@ -42,9 +42,7 @@ def write_h5ad(adata: AnnData, path: str | os.PathLike[str], *, overwrite: bool 
         If HDF5 failed for another reason.
     """
     path = Path(path)
-    if path.suffix.lower() not in ENDINGS:
-        msg = f"'{path.name}' ends in '{path.suffix}', and AnnData is written as h5ad or zarr."
-        raise InputError(msg, hint=f"name it '{path.with_suffix('.h5ad').name}'.")
+    refuse_ending(path)
     from anndata._io.specs.registry import IORegistryError  # has no public name
 
     whole = adata.to_memory() if adata.isbacked else adata
@@ -56,6 +54,24 @@ def write_h5ad(adata: AnnData, path: str | os.PathLike[str], *, overwrite: bool 
             msg = f"anndata cannot store a part of these data: {str(error).splitlines()[0]}"
             hint = "turn that part into text, numbers or categories."
             raise InputError(msg, hint=hint) from error
+
+
+def refuse_ending(path: Path) -> None:
+    """Refuse a name whose ending chooses no format of AnnData.
+
+    Parameters
+    ----------
+    path
+        Where an AnnData shall be written.
+
+    Raises
+    ------
+    InputError
+        If it ends in neither ``.h5ad`` nor ``.zarr``.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        msg = f"'{path.name}' ends in '{path.suffix}', and AnnData is written as h5ad or zarr."
+        raise InputError(msg, hint=f"name it '{path.with_suffix('.h5ad').name}'.")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from celloquy._runtime import refuse_existing
 from celloquy.errors import InputError
-from celloquy.io import refuse_taken
+from celloquy.io import refuse_ending, refuse_taken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,10 +53,11 @@ def refuse_targets(
     ------
     InputError
         If a column, an array, a record or the file exists and `overwrite` is false, `out` is
-        given with an AnnData, or the AnnData is a view.
+        given with an AnnData or ends in no format of it, or the AnnData is a view.
     """
     if out is not None:
         path_of(source)
+        refuse_ending(Path(out))
         refuse_existing(Path(out), overwrite=overwrite)
     elif is_adata(source):
         if source.is_view:

@@ -191,13 +191,16 @@ def encode_genes(
     Raises
     ------
     InputError
-        If none of the genes has a text.
+        If none of the genes has a text, or one name is given for a list.
 
     Examples
     --------
     >>> encode_genes(["CD3E", "MS4A1"]).shape
     (2, 384)
     """
+    if isinstance(genes, str):
+        msg = f"`genes` is the text {genes!r}, and a list of gene names is needed."
+        raise InputError(msg, hint=f"pass `[{genes!r}]` for one gene.")
     names = list(genes)
     said = {name: f"Gene {name}" for name in names} if gene_texts is None else gene_texts
     rows = [i for i, name in enumerate(names) if said.get(name, "").strip()]
