@@ -260,7 +260,7 @@ def test_nothing_is_overwritten_unasked(verb, cells, reference, tmp_path, monkey
         ["sentences", "cells.h5ad"],
         ["annotate", "cells.h5ad", "--out", "x.h5ad"],
         ["encode", "cells.h5ad", "--out", "x.h5ad", "--by", "words"],
-        ["chek", "cells.h5ad"],
+        ["inspect", "cells.h5ad"],
         ["check", "cells.h5ad", "--jason"],
         ["sentences", "cells.h5ad", "--out", "x", "--n-top-genes", "many"],
     ],

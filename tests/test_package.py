@@ -49,8 +49,8 @@ def test_every_public_name_is_there(name):
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="module 'celloquy' has no attribute 'anotate'"):
-        _ = cq.anotate
+    with pytest.raises(AttributeError, match="module 'celloquy' has no attribute 'annotates'"):
+        _ = cq.annotates
 
 
 def test_the_version_is_that_of_the_installed_package():

@@ -9,7 +9,7 @@ import pandas as pd
 
 from celloquy.checks._kinds import Kind, SlotKind, slot_kind
 from celloquy.checks._names import is_transposed
-from celloquy.checks._slots import USABLE, option_for, read_other_slots, way_out
+from celloquy.checks._slots import USABLE, read_other_slots, way_out
 from celloquy.errors import InputError
 
 if TYPE_CHECKING:
@@ -198,4 +198,4 @@ def _refuse_values(
         raise InputError(msg, hint=others.way_out("pass counts or log1p values."))
     if not (values > 0).any():
         msg = f"{where} expresses nothing: all {sample.shape[0]:,} cells looked at are empty."
-        raise InputError(msg, hint=others.way_out(f"check {option_for('X')}."))
+        raise InputError(msg, hint=others.way_out("`celloquy check` shows every slot."))
