@@ -12,6 +12,7 @@ import importlib
 import inspect
 import re
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -95,17 +96,19 @@ def package_page(package: str) -> str:
 def entry(name: str, found: Any) -> str:  # noqa: ANN401 (any public object)
     """Describe one name: signature, what it is, parameters or fields, methods."""
     title = f"### `{name}`"
+    found = inspect.unwrap(found) if callable(found) else found  # a function behind a cache
     if inspect.isclass(found):
         return "\n\n".join([title, *_class_parts(found)])
     if inspect.isfunction(found):
         signature = _signature(_node_of(found), name)
         return "\n\n".join([title, _code(signature), *_doc_parts(inspect.getdoc(found))])
     shown = repr(found)
-    return "\n\n".join([title, _code(f"{name} = {shown}") if len(shown) < WIDTH else _kind(found)])
+    is_short = len(shown) < WIDTH and " at 0x" not in shown
+    return "\n\n".join([title, _code(f"{name} = {shown}") if is_short else _kind(found)])
 
 
 def _kind(found: object) -> str:
-    listed = f": {', '.join(map(str, found))}" if isinstance(found, dict) else ""
+    listed = f": {', '.join(map(str, found))}" if isinstance(found, Iterable) else ""
     return f"A {type(found).__name__}{listed}."
 
 
