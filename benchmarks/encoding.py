@@ -31,10 +31,10 @@ FILES = {
     "Kang 2018": ("kang_ifnb_scgen_valid_counts_recovered", "control"),
 }
 WAYS = {
-    "celloquy, 30 genes": TextSource(n_top_genes=30),
-    "celloquy, 50 genes": TextSource(n_top_genes=50),
-    "celloquy, 50 genes, bf16": TextSource(n_top_genes=50, precision="bf16"),
-    "CELLama's form, 30 genes": TextSource(n_top_genes=30, style="cellama"),
+    "names, 30": TextSource(n_top_genes=30, style="celloquy"),
+    "names, 50": TextSource(n_top_genes=50, style="celloquy"),
+    "CELLama's form, 30": TextSource(n_top_genes=30, style="cellama"),
+    "CELLama's form, 30, bf16": TextSource(n_top_genes=30, style="cellama", precision="bf16"),
 }
 HEADS = {
     "1-NN": Recipe("text", "knn", n_neighbours=1),

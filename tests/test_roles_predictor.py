@@ -545,3 +545,8 @@ def test_parts_of_another_run_are_used_only_where_it_was_the_same(reference, ada
         cq.annotate(tmp_path / "cells.h5ad", **ask)
     cq.annotate(tmp_path / "cells.h5ad", **ask, overwrite=True)
     assert not parts.exists()
+
+
+def test_a_fitted_reference_is_not_asked_for_labels_that_it_did_not_learn(reference, adata):
+    with pytest.raises(InputError, match="learned the labels of 'cell_type', and 'tissue'"):
+        cq.annotate(adata, reference=reference, label_key="tissue")

@@ -8,7 +8,7 @@ from anndata import AnnData
 
 from celloquy.errors import InputError
 from celloquy.lm import load_lm
-from celloquy.roles import EncodeOptions, TextSource, encode
+from celloquy.roles import EncodeOptions, TextSource, encode, encode_genes
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +42,10 @@ def test_a_text_that_does_not_fit_the_model_is_refused(adata, lm):
     options = EncodeOptions(text=TextSource(lm=lm, text_column="cell_sentence"))
     with pytest.raises(InputError, match="token"):
         encode(adata, options=options)
+
+
+def test_gene_texts_that_are_cut_are_counted_aloud(lm):
+    said = {"CD3E": "part of the T cell receptor " * 80, "MS4A1": "a B cell surface molecule"}
+    with pytest.warns(UserWarning, match="1 of 2 gene texts are longer than the model reads"):
+        vectors = encode_genes(["CD3E", "MS4A1"], gene_texts=said, text=TextSource(lm=lm))
+    assert np.isfinite(vectors.to_numpy()).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -146,11 +147,7 @@ def encode(
         if out is not None:
             refuse_taken(cells.stream, targets, overwrite=overwrite)
         record = _record(cells, reader, options)
-        work = (
-            _by_genes(cells, reader, options)
-            if options.by == "genes"
-            else _by_sentence(cells, reader)
-        )
+        work = _work(cells, reader, options)
         collected = collect(cells.stream, work, out=out, config=record, overwrite=overwrite)
     n_cut = np.concatenate(list(collected.blocks("n_cut")))
     record["n_genes_cut"] = int(n_cut.sum())
@@ -180,7 +177,8 @@ def encode_genes(
         Gene names; length ``n``.
     gene_texts
         Gene sentences by gene name, such as NCBI summaries; a gene that is not in it gets a
-        row of NaN. `None` says ``Gene <name>`` of each (the form of CellHermes).
+        row of NaN. `None` says ``Gene <name>`` of each (the form of CellHermes). Texts that
+        are longer than the model reads are cut at the end, and a warning counts them.
     text
         The language model; `None` takes MiniLM.
 
@@ -210,6 +208,10 @@ def encode_genes(
     source = text or TextSource()
     texts = [" ".join(said[names[i]].split()) for i in rows]
     embedded = embed_texts(source.reader().lm, texts, cache=source.cache, too_long="cut")
+    n_cut = int((embedded.plan.n_tokens_cut > 0).sum())
+    if n_cut:
+        told = f"{n_cut:,} of {len(texts):,} gene texts are longer than the model reads; "
+        warnings.warn(told + "their ends were cut.", UserWarning, stacklevel=2)
     vectors = np.full((len(names), embedded.vectors.shape[1]), np.nan, dtype=np.float32)
     vectors[rows] = embedded.vectors
     return pd.DataFrame(vectors, index=pd.Index(names))
@@ -256,11 +258,7 @@ def encode_together(
     for name, source in sources.items():
         with open_cells(source, verb="encode", read=options.read, needs=_needs(options)) as cells:
             inside = cells.over(shared)
-            work = (
-                _by_genes(inside, reader, options)
-                if options.by == "genes"
-                else _by_sentence(inside, reader)
-            )
+            work = _work(inside, reader, options)
             blocks += collect(cells.stream, work, out=None, config={}).blocks("vectors")
             obs = cells.stream.obs(cells.stream.obs_columns)
             tables.append(obs.assign(dataset=name))
@@ -278,6 +276,12 @@ def encode_together(
 def _needs(options: EncodeOptions) -> Literal["rankable", "expression"]:
     """Ranks need an order only; weights need a known scale."""
     return "expression" if options.by == "genes" else "rankable"
+
+
+def _work(cells: OpenCells, reader: SentenceReader, options: EncodeOptions) -> Work:
+    if options.by == "genes":
+        return _by_genes(cells, reader, options)
+    return _by_sentence(cells, reader)
 
 
 def _by_sentence(cells: OpenCells, reader: SentenceReader) -> Work:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from celloquy.errors import InputError
 from celloquy.io import Results, add_results, refuse_taken, write_annotated
 from celloquy.learn import UNKNOWN, Overlap, Predictions, Recipe, Reference, majority
 from celloquy.roles._cells import ReadOptions, obs_column, open_cells
@@ -155,8 +156,8 @@ def annotate(
     """
     options = options or AnnotateOptions()
     reference = load_if_saved(reference)
-    if label_key is None and isinstance(reference, Reference):
-        label_key = reference.provenance.get("label_key", "label")
+    if isinstance(reference, Reference):
+        label_key = _label_key(reference, label_key)
     key = key_added or f"{label_key}_celloquy"
     voted = [] if options.clusters is None else [f"{key}_majority", f"{key}_majority_share"]
     targets = {"obs": [key, f"{key}_score", f"{key}_distance", *voted], "uns": [key]}
@@ -186,6 +187,22 @@ def annotate(
     elif is_adata(source):
         add_results(source, results)
     return annotation
+
+
+def _label_key(reference: Reference, asked: str | None) -> str:
+    """Give the label column that a fitted reference learned.
+
+    Raises
+    ------
+    InputError
+        If another one was asked for.
+    """
+    learned = reference.provenance.get("label_key")
+    if None not in (asked, learned) and asked != learned:
+        msg = f"The reference learned the labels of {learned!r}, and {asked!r} is asked for."
+        hint = "leave `label_key` out, or fit a reference on that column."
+        raise InputError(msg, hint=hint)
+    return str(asked or learned or "label")
 
 
 def _apply(cells: OpenCells, usable: Reference, reader: SentenceReader | None) -> Work:
