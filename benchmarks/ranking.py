@@ -25,6 +25,7 @@ import time
 import types
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,6 +145,12 @@ def ranks(cells: sp.csr_matrix, vocabulary: Vocabulary, n_top_genes: int | None)
     )
 
 
+@cache
+def kept_buffers(count: int) -> list[RankBuffers]:
+    """Make buffers once: a long run meets fresh memory as rarely as these do."""
+    return [RankBuffers(n_threads=1) for _ in range(count)]
+
+
 def in_order(
     cells: sp.csr_matrix,
     vocabulary: Vocabulary,
@@ -153,7 +160,7 @@ def in_order(
     """Rank and make a column chunk by chunk, each thread on a chunk of its own."""
     options = RankOptions(n_top_genes=n_top_genes)
     n_threads = os.cpu_count() or 1
-    buffers = [RankBuffers(n_threads=1) for _ in range(n_threads + 1)]
+    buffers = kept_buffers(n_threads + 1)
 
     def work(number: int, chunk: RowChunk) -> pa.Array:
         own = buffers[number % len(buffers)]
