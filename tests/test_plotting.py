@@ -45,8 +45,8 @@ def test_forty_categories_get_forty_different_colours_and_unknown_is_grey():
 def test_missing_labels_become_their_own_category_and_the_order_of_categories_is_kept():
     column = pd.Series(pd.Categorical(["b", None, "a"], categories=["b", "a", "unused"]))
     read = as_categories(column)
-    assert list(read) == ["b", "nan", "a"]
-    assert list(read.categories) == ["b", "a", "nan"]
+    assert list(read) == ["b", "no label", "a"]
+    assert list(read.categories) == ["b", "a", "no label"]
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])

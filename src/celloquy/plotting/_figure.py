@@ -23,7 +23,9 @@ HUES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E4
 Ito (2008), with wine of Tol (2021) for black, which has no darker shade."""
 NEUTRAL = "#B8B8B8"
 """Colour of cells without a label, and of "unknown"."""
-WITHOUT_LABEL = ("unknown", "nan", "unassigned")
+MISSING = "no label"
+"""What is written for a missing value."""
+WITHOUT_LABEL = ("unknown", MISSING, "unassigned")
 FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -103,15 +105,15 @@ def obs_column(adata: AnnData, key: str) -> pd.Series[Any]:
 
 
 def as_categories(column: pd.Series[Any]) -> pd.Categorical[str]:
-    """Read a column as categories of text, in a stable order; missing values become "nan"."""
+    """Read a column as categories of text, in a stable order; missing ones get a name."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         order = [str(c) for c in column.cat.remove_unused_categories().cat.categories]
     else:
         order = sorted({str(value) for value in column.dropna()})
     text = [
-        ("nan" if missing else str(value))
+        (MISSING if missing else str(value))
         for value, missing in zip(column, column.isna(), strict=True)
     ]
-    if "nan" in text and "nan" not in order:
-        order.append("nan")
+    if MISSING in text and MISSING not in order:
+        order.append(MISSING)
     return pd.Categorical(text, categories=order)
