@@ -6,7 +6,10 @@ import gzip
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
+from contextlib import contextmanager
+from pathlib import Path
 
 import anndata as ad
 import h5py
@@ -302,13 +305,28 @@ def test_paths_and_names_may_have_any_letters(adata, tmp_path):
         assert stream.rows(0, 4).to_csr().toarray().tolist() == np.eye(4).tolist()
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs users")
-def test_a_file_that_may_not_be_read_is_told(adata, tmp_path):
-    adata.write_h5ad(tmp_path / "cells.h5ad")
-    (tmp_path / "cells.h5ad").chmod(0)
-    if os.access(tmp_path / "cells.h5ad", os.R_OK):
-        pytest.skip("this user reads everything")
-    assert "may not be read by this user" in refusal_of(tmp_path / "cells.h5ad")
+@contextmanager
+def as_nobody():
+    """Give up the right of root to read everything, for a moment; others have no such right."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+def test_a_file_that_may_not_be_read_is_told(adata):
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to other users
+        Path(folder).chmod(0o755)
+        path = Path(folder) / "cells.h5ad"
+        adata.write_h5ad(path)
+        path.chmod(0)
+        with as_nobody():
+            told = refusal_of(path)
+    assert "may not be read by this user" in told
 
 
 def test_a_temporary_folder_that_is_full_is_told(tmp_path):

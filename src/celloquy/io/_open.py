@@ -166,7 +166,7 @@ def refuse_unreadable(path: Path) -> None:
     if path.is_file() and path.stat().st_size == 0:
         msg = f"'{path.name}' is empty (0 bytes)."
         raise InputError(msg, hint="make or copy the file again; its writing was cut short.")
-    if not os.access(path, os.R_OK):
+    if not os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
         msg = f"'{path.name}' may not be read by this user."
         raise InputError(msg, hint=f"ask its owner, or: chmod u+r '{path}'")
 
