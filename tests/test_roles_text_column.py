@@ -1,4 +1,4 @@
-"""Texts that cells carry already are read as they are (CE-10)."""
+"""What a language model reads: texts that cells carry (CE-10), gene texts, references."""
 
 from __future__ import annotations
 
@@ -7,8 +7,18 @@ import pytest
 from anndata import AnnData
 
 from celloquy.errors import InputError
+from celloquy.learn import Recipe, load_reference, save_reference
 from celloquy.lm import load_lm
-from celloquy.roles import EncodeOptions, TextSource, encode, encode_genes
+from celloquy.roles import (
+    AnnotateOptions,
+    EncodeOptions,
+    TextSource,
+    annotate,
+    encode,
+    encode_genes,
+    load_or_fit,
+)
+from labelled_cells import labelled_cells
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +59,16 @@ def test_gene_texts_that_are_cut_are_counted_aloud(lm):
     with pytest.warns(UserWarning, match="1 of 2 gene texts are longer than the model reads"):
         vectors = encode_genes(["CD3E", "MS4A1"], gene_texts=said, text=TextSource(lm=lm))
     assert np.isfinite(vectors.to_numpy()).all()
+
+
+def test_a_saved_reference_knows_how_its_cells_were_read(lm, tmp_path):
+    recipe, read_alike = Recipe("text", "knn", n_neighbours=1), TextSource(lm=lm, n_top_genes=5)
+    known = labelled_cells(4, seed=1)
+    fitted = load_or_fit(known, label_key="cell_type", recipe=recipe, text=read_alike)
+    save_reference(fitted, tmp_path / "saved")
+    saved, query = load_reference(tmp_path / "saved"), labelled_cells(2, seed=2)
+    told = annotate(query, reference=saved, options=AnnotateOptions(text=read_alike))
+    assert len(told.labels) == 6
+    other = AnnotateOptions(text=TextSource(lm=lm, n_top_genes=6))
+    with pytest.raises(InputError, match=r"read with n_top_genes 5, and the query .* with 6"):
+        annotate(query, reference=saved, key_added="again", options=other)

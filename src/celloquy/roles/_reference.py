@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -134,7 +134,7 @@ class _Labelled:
     names: list[str]
     n_seen: int
     recipe: Recipe
-    provenance: dict[str, str]
+    provenance: dict[str, Any]
 
     def fit(self) -> Reference:
         return fit_reference(
@@ -179,8 +179,11 @@ def _labelled(
         reader = (text or TextSource()).reader() if needs_text(recipe) else None
         block, names = _gather(cells, rows, reader)
         provenance = {
-            "label_key": label_key, "source": cells.stream.source, "slot": cells.stream.slot
-        }  # fmt: skip
+            "label_key": label_key,
+            "source": cells.stream.source,
+            "slot": cells.stream.slot,
+            **({} if reader is None else {"text": reader.record()}),
+        }
     chosen = [str(label) for label in labels.iloc[rows]]
     return _Labelled(block, chosen, names, len(labelled), recipe, provenance)
 

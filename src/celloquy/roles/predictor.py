@@ -172,6 +172,8 @@ def annotate(
         )  # fmt: skip
         cells = opened.over(usable.vocabulary)
         reader = options.text.reader() if needs_text(usable.recipe) else None
+        if reader is not None:
+            _refuse_other_reader(usable, reader)
         record = _record(usable, overlap, cells, panel=options.panel, reader=reader)
         work = _apply(cells, usable, reader)
         collected = collect(cells.stream, work, out=out, config=record, overwrite=overwrite)
@@ -203,6 +205,25 @@ def _label_key(reference: Reference, asked: str | None) -> str:
         hint = "leave `label_key` out, or fit a reference on that column."
         raise InputError(msg, hint=hint)
     return str(asked or learned or "label")
+
+
+def _refuse_other_reader(reference: Reference, reader: SentenceReader) -> None:
+    """Refuse to compare vectors of two models, forms or precisions.
+
+    Raises
+    ------
+    InputError
+        If the reference's cells were read in another way than the query is to be.
+    """
+    learned, asked = reference.provenance.get("text"), reader.record()
+    if learned is None or learned == asked:
+        return
+    name = next(key for key in {**learned, **asked} if learned.get(key) != asked.get(key))
+    msg = (
+        f"The reference's cells were read with {name} {learned.get(name)!r}, and the query is "
+        f"to be read with {asked.get(name)!r}."
+    )
+    raise InputError(msg, hint="pass the same `text=TextSource(...)` as for the reference.")
 
 
 def _apply(cells: OpenCells, usable: Reference, reader: SentenceReader | None) -> Work:
