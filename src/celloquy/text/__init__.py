@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celloquy.text._arrow import read_sentences, stream_sentences
 from celloquy.text._budget import Packed, fit_cells, pack
+from celloquy.text._constraint import Constraint, JSONSchema, OneOf, Sequence
 from celloquy.text._fidelity import Fidelity, fidelity
 from celloquy.text._fields import field_text
 from celloquy.text._gene_choice import GeneOptions, gene_names
@@ -32,16 +33,19 @@ from celloquy.text._write import WriteOptions, WrittenSentences, write_sentences
 __all__ = [
     "STYLES",
     "CellSentences",
+    "Constraint",
     "Counted",
     "DrawOptions",
     "Fidelity",
     "Field",
     "GeneOptions",
     "GeneTokens",
+    "JSONSchema",
     "MultiCellSentences",
     "Names",
     "NeighbourLabels",
     "Neighbours",
+    "OneOf",
     "Packed",
     "Prompt",
     "RankBuffers",
@@ -50,6 +54,7 @@ __all__ = [
     "RankedCells",
     "ReconstructOptions",
     "Segment",
+    "Sequence",
     "SpatialOptions",
     "Style",
     "Text",

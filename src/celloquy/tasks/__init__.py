@@ -1,0 +1,1 @@
+"""What is asked: tasks as files, with templates, parsers and metrics; knows no models."""
