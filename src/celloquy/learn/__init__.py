@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celloquy.learn._bags import RankBag, TfidfBag
 from celloquy.learn._block import CellBlock, log_normalise
+from celloquy.learn._cluster_markers import cluster_markers
 from celloquy.learn._compressed import Compressed
 from celloquy.learn._fusion import Fusion, TextVectors
 from celloquy.learn._head import Head
@@ -48,6 +49,7 @@ __all__ = [
     "Thresholds",
     "Vectors",
     "choose_cells",
+    "cluster_markers",
     "fit_reference",
     "label_codes",
     "load_reference",
