@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celloquy.lm._embed import EmbeddedTexts, embed_texts
+from celloquy.lm._fake import ScriptedModel
 from celloquy.lm._load import BACKENDS, load_lm
 from celloquy.lm._protocol import Capability, LanguageModel, Pooling, PromptPlan, TooLong
 from celloquy.lm._sentence import SentenceEncoder
@@ -15,6 +16,7 @@ __all__ = [
     "LanguageModel",
     "Pooling",
     "PromptPlan",
+    "ScriptedModel",
     "SentenceEncoder",
     "TooLong",
     "VectorStore",

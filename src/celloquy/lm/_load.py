@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from celloquy.lm._sentence import SentenceEncoder
 
 BACKENDS: Registry[Callable[..., Any]] = Registry(
-    "backend", {"st": "celloquy.lm._sentence:load_sentence_encoder"}
+    "backend",
+    {
+        "st": "celloquy.lm._sentence:load_sentence_encoder",
+        "fake": "celloquy.lm._fake:load_fake",
+    },
 )
 
 
