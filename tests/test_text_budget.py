@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from celloquy.errors import InputError
 from celloquy.text._budget import fit_cells, pack
-from celloquy.text._prompt import Field, Names, Text, plain_text
+from celloquy.text._prompt import Counted, Field, Names, Text, plain_text
 from celloquy.text._ranked import RankedCells
 from celloquy.text._render import render_text
 from celloquy.text._styles import get_style
@@ -128,3 +128,18 @@ def test_the_number_of_genes_is_said_again():
     packed = pack(style.prompts(ranked_of([30])), letters, limit=40)
     number, _, names = plain_text(packed.prompts[0]).partition(": ")
     assert int(number) == len(names.split()) < 30
+
+
+def test_a_gene_that_is_asked_about_is_not_one_of_the_genes_that_are_counted():
+    vocabulary = Vocabulary(("CD3E", "IL7R", "LYZ", "STAT1"))
+    cell = Names(np.array([0, 1, 2], dtype=np.int32), vocabulary)
+    asked = Names(np.array([3], dtype=np.int32), vocabulary, may_cut=False)
+    prompt = (Counted.of(3), Text(" genes: "), cell, Text(". And "), asked)
+
+    def words(text: str) -> list[int]:
+        return [len(word) for word in text.split()]
+
+    whole = pack([prompt], words, limit=20)
+    assert plain_text(whole.prompts[0]) == "3 genes: CD3E IL7R LYZ. And STAT1"
+    short = pack([prompt], words, limit=6)
+    assert plain_text(short.prompts[0]) == "2 genes: CD3E IL7R. And STAT1"

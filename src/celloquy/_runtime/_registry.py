@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from celloquy.errors import InputError
@@ -23,6 +24,9 @@ class Registry(Generic[T]):
         What the names stand for, in the singular; it begins the error message.
     entries
         The table. Nothing is imported until a name is asked for.
+    group
+        Entry points of this group, from other installed packages, stand in the table, too; none
+        of them can take the name of an entry of the table.
 
     Examples
     --------
@@ -31,9 +35,19 @@ class Registry(Generic[T]):
     '1'
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, entries: Mapping[str, str], *, group: str | None = None) -> None:
         self._kind = kind
-        self._entries = dict(entries)
+        self._own = dict(entries)
+        self._group = group
+
+    @cached_property
+    def _entries(self) -> dict[str, str]:
+        if self._group is None:
+            return self._own
+        from importlib.metadata import entry_points
+
+        added = {point.name: point.value for point in entry_points(group=self._group)}
+        return {**added, **self._own}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

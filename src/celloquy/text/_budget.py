@@ -205,7 +205,10 @@ def _keep(prompt: Prompt, order: Sequence[tuple[int, int]]) -> Prompt:
         if isinstance(segment, Names) and segment.may_cut:
             values = None if segment.values is None else segment.values[: kept[number]]
             segments[number] = replace(segment, ids=segment.ids[: kept[number]], values=values)
-    n_genes = sum(len(segment.ids) for segment in segments if isinstance(segment, Names))
+    if not any(isinstance(segment, Names) and segment.may_cut for segment in segments):
+        return prompt
+    # a gene that is asked about stays, and is not one of the genes that are counted
+    n_genes = int(kept.sum())
     return tuple(
         Counted.of(n_genes, segment.forms, role=segment.role)
         if isinstance(segment, Counted)

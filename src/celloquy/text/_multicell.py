@@ -117,7 +117,7 @@ def multicell_sentences(
     lone = sentences.prompts()
     groups = pd.DataFrame([group for group, _ in rows], columns=columns)
     return MultiCellSentences(
-        [_together([lone[cell] for cell in cells]) for _, cells in rows],
+        [together([lone[cell] for cell in cells]) for _, cells in rows],
         groups.assign(n_cells=[len(cells) for _, cells in rows]),
         [cells for _, cells in rows],
         pd.DataFrame(short, columns=[*columns, "n_cells"]),
@@ -159,7 +159,8 @@ def _draw(
     return [drawn[i * n : (i + 1) * n] for i in range(n_texts)]
 
 
-def _together(prompts: list[Prompt]) -> Prompt:
+def together(prompts: Sequence[Prompt]) -> Prompt:
+    """Write cells one after the other: ``Cell 1:``, its genes and a full stop, and so on."""
     segments: list[Segment] = []
     for number, prompt in enumerate(prompts, start=1):
         segments.append(Text(f"Cell {number}:\n" if number == 1 else f"\nCell {number}:\n"))

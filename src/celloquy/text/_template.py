@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from celloquy._runtime import closest
 from celloquy.errors import InputError
@@ -22,22 +23,18 @@ class Gap:
     column: str = ""
 
 
-def parse_template(template: str) -> tuple[str | Gap, ...]:
-    r"""Cut a template into words and gaps.
+@lru_cache(maxsize=1024)
+def cut_template(template: str) -> tuple[str | Gap, ...]:
+    r"""Cut a template into words and gaps, whatever the gaps are called.
 
-    Gaps are ``{genes}`` (exactly once), ``{n_genes}`` and ``{obs:COLUMN}``. A gap written
-    in double braces, ``{{genes}}``, stays as ``{genes}``. Braces around anything that does
-    not begin like a name, such as those of JSON, are left alone.
-
-    Raises
-    ------
-    InputError
-        If a gap has an unknown name, or ``{genes}`` does not stand there exactly once.
+    A gap is ``{name}`` or ``{kind:name}``. A gap written in double braces, ``{{name}}``, stays
+    as ``{name}``. Braces around anything that does not begin like a name, such as those of
+    JSON, are left alone.
 
     Examples
     --------
-    >>> parse_template('{"cell": "{genes}"}')
-    ('{"cell": "', Gap(kind='genes', column=''), '"}')
+    >>> cut_template('{"type": {cell_type}}')
+    ('{"type": ', Gap(kind='cell_type', column=''), '}')
     """
     parts: list[str | Gap] = []
     words, at = "", 0
@@ -49,24 +46,53 @@ def parse_template(template: str) -> tuple[str | Gap, ...]:
             continue
         if words:
             parts.append(words)
-        parts.append(_gap(match["gap"]))
+        kind, _, column = match["gap"].partition(":")
+        parts.append(Gap(kind, column))
         words = ""
     words += template[at:]
     if words:
         parts.append(words)
+    return tuple(parts)
+
+
+def parse_template(template: str) -> tuple[str | Gap, ...]:
+    r"""Cut the template of a cell sentence into words and gaps.
+
+    Gaps are ``{genes}`` (exactly once), ``{n_genes}`` and ``{obs:COLUMN}``, written as
+    :func:`cut_template` reads them.
+
+    Raises
+    ------
+    InputError
+        If a gap has an unknown name, or ``{genes}`` does not stand there exactly once.
+
+    Examples
+    --------
+    >>> parse_template('{"cell": "{genes}"}')
+    ('{"cell": "', Gap(kind='genes', column=''), '"}')
+    """
+    parts = cut_template(template)
+    for part in parts:
+        if isinstance(part, Gap):
+            _refuse_unknown(part)
     n_genes_gaps = sum(part == Gap("genes") for part in parts)
     if n_genes_gaps != 1:
         msg = f"A template names `{{genes}}` exactly once, not {n_genes_gaps} times: {template!r}."
         raise InputError(msg, hint="write `{genes}` where the gene names shall stand.")
-    return tuple(parts)
+    return parts
 
 
-def _gap(name: str) -> Gap:
-    kind, colon, column = name.partition(":")
-    if kind == "obs" and colon:
-        return Gap("obs", column)
-    if name in {"genes", "n_genes"}:
-        return Gap(name)
+def _refuse_unknown(gap: Gap) -> None:
+    """Refuse a gap that a cell sentence does not have.
+
+    Raises
+    ------
+    InputError
+        If it is neither ``genes``, ``n_genes`` nor ``obs:COLUMN``.
+    """
+    if (gap.kind == "obs" and gap.column) or gap in {Gap("genes"), Gap("n_genes")}:
+        return
+    name = f"{gap.kind}:{gap.column}" if gap.column else gap.kind
     msg = f"A template has no gap {{{name}}}{closest(name, PLACEHOLDERS)}."
     gaps = ", ".join(f"{{{gap}}}" for gap in PLACEHOLDERS)
     raise InputError(msg, hint=f"choose of {gaps}; write {{{{{name}}}}} for the words themselves.")
