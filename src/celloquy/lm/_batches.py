@@ -8,7 +8,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+T = TypeVar("T")
 LENGTH_STEP = 16
 """Lengths are rounded up to a multiple of this, so that few shapes occur and kernels are reused."""
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
@@ -106,11 +107,35 @@ class Runner:
     ) -> NDArray[np.float32]:
         """Give the vectors of prompts, in the order of the prompts; shape ``(n, d)``."""
         vectors = np.empty((len(ids), n_dimensions), dtype=np.float32)
+
+        def keep(batch: TokenBatch, values: NDArray[np.float32]) -> None:
+            vectors[batch.rows] = values
+
+        self.each(ids, forward, keep)
+        return vectors
+
+    def each(
+        self,
+        ids: Sequence[NDArray[np.int32]],
+        forward: Callable[[TokenBatch], T],
+        keep: Callable[[TokenBatch, T], None],
+    ) -> None:
+        """Run batches of prompts, the longest first, and hand on what each gave.
+
+        Parameters
+        ----------
+        ids
+            Token ids of each prompt; at least one each.
+        forward
+            Runs one batch. It is called again with halves of the batch if memory was short.
+        keep
+            Takes a batch and its result, in the order in which batches end.
+        """
         asked = self.token_budget
 
         def fill(batch: TokenBatch) -> None:
             for part, values in self._forward(batch, forward):
-                vectors[part.rows] = values
+                keep(part, values)
 
         with _ONE_AT_A_TIME:
             todo = batches(
@@ -129,10 +154,9 @@ class Runner:
             self._has_warned = True
             warnings.warn(
                 f"Memory was short: batches of {asked:,} tokens were halved to "
-                f"{self.token_budget:,}. The vectors are the same.",
-                stacklevel=3,
+                f"{self.token_budget:,}. The results are the same.",
+                stacklevel=4,
             )
-        return vectors
 
     def _spread(self, ids: Sequence[NDArray[np.int32]]) -> int:
         """Give the budget of a batch: smaller if there would be fewer batches than cores."""
@@ -144,8 +168,8 @@ class Runner:
         return max(LENGTH_STEP, min(self.token_budget, share))
 
     def _forward(
-        self, batch: TokenBatch, forward: Callable[[TokenBatch], NDArray[np.float32]]
-    ) -> Iterator[tuple[TokenBatch, NDArray[np.float32]]]:
+        self, batch: TokenBatch, forward: Callable[[TokenBatch], T]
+    ) -> Iterator[tuple[TokenBatch, T]]:
         """Run a batch; without memory, its halves.
 
         Raises
@@ -168,9 +192,7 @@ class Runner:
             yield from self._forward(half, forward)
 
 
-def _if_memory(
-    forward: Callable[[TokenBatch], NDArray[np.float32]], batch: TokenBatch
-) -> NDArray[np.float32] | None:
+def _if_memory(forward: Callable[[TokenBatch], T], batch: TokenBatch) -> T | None:
     """Run a batch; `None` if memory was short.
 
     Raises
