@@ -182,6 +182,20 @@ def test_the_search_reads_less_than_the_tree():
     assert sum(read[1:]) < 200  # of 1,110 nodes
 
 
+def test_without_memory_batches_are_halved_and_the_scores_stay():
+    class Small(CausalNetwork):
+        def hidden(self, ids, **beside):
+            if len(ids) > 1:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+            return super().hidden(ids, **beside)
+
+    prompts = some_prompts([12, 5, 9])
+    with pytest.warns(UserWarning, match=r"batches of 4,096 tokens .* The results are the same"):
+        found = score_answers(Small(MODELS["gpt2"], "cpu"), prompts, NESTED)
+    expected = score_answers(NETWORKS["gpt2"], prompts, NESTED)
+    np.testing.assert_allclose(found.logp, expected.logp, atol=1e-4)
+
+
 def test_a_number_that_is_none_is_told():
     broken = make_decoder("gpt2")
     broken.transformer.ln_f.weight[0] = torch.nan
