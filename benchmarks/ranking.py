@@ -36,6 +36,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 
 from _cells import make_counts
+from celloquy._runtime import Drain
 from celloquy.io import RowChunk
 from celloquy.text import RankBuffers, RankOptions, Vocabulary, rank_cells, render_text
 
@@ -176,6 +177,17 @@ def in_order(
             yield last.result()
 
 
+@contextlib.contextmanager
+def new_file(folder: Path, name: str) -> Iterator[Path]:
+    """Give a file that does not exist yet, and remove it afterwards, in the time that is taken.
+
+    Every way writes to a new file: a file written over is first emptied, for which the file
+    system waits until its old content has reached the disk.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as inside:
+        yield Path(inside) / name
+
+
 def texts(
     cells: sp.csr_matrix,
     vocabulary: Vocabulary,
@@ -189,9 +201,15 @@ def texts(
     def make(ranked: RankedCells, own: RankBuffers) -> pa.Array:
         return render_text(ranked, style=style, buffers=own)
 
-    with pa.OSFile(str(folder / "own.arrow"), "wb") as file, pa.ipc.new_file(file, schema) as out:
+    with (
+        new_file(folder, "own.arrow") as path,
+        pa.OSFile(str(path), "wb") as file,
+        pa.ipc.new_file(file, schema) as out,
+        Drain(path) as drain,
+    ):
         for column in in_order(cells, vocabulary, n_top_genes, make):
             out.write_batch(pa.record_batch([column], schema=schema))
+            drain.flow()
 
 
 def ids(
@@ -208,9 +226,14 @@ def ids(
         )
 
     options = {"compression": "none", "use_dictionary": False, "write_statistics": False}
-    with pq.ParquetWriter(folder / "own.parquet", schema, **options) as out:
+    with (
+        new_file(folder, "own.parquet") as path,
+        pq.ParquetWriter(path, schema, **options) as out,
+        Drain(path) as drain,
+    ):
         for column in in_order(cells, vocabulary, n_top_genes, make):
             out.write_batch(pa.record_batch([column], schema=schema))
+            drain.flow()
 
 
 # --- other ways -------------------------------------------------------------------------------
@@ -275,7 +298,8 @@ def cellama_style(cells: sp.csr_matrix, vocabulary: Vocabulary, folder: Path) ->
     for row in range(cells.shape[0]):
         top = names[np.argsort(-cells[row].toarray().ravel())[:30]]
         written.append(f"Top genes are {', '.join(top[:-1])}, and {top[-1]}.")
-    pa.feather.write_feather(pa.table({"cell_sentence": written}), folder / "other.arrow")
+    with new_file(folder, "other.arrow") as path:
+        pa.feather.write_feather(pa.table({"cell_sentence": written}), path)
 
 
 def lexsorted(cells: sp.csr_matrix, vocabulary: Vocabulary) -> list[np.ndarray]:

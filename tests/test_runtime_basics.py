@@ -19,6 +19,7 @@ import pytest
 
 from celloquy import errors
 from celloquy._runtime import (
+    Drain,
     Progress,
     Registry,
     atomic_path,
@@ -97,6 +98,35 @@ def test_nothing_is_overwritten_unasked_and_a_failed_overwrite_keeps_the_old(tmp
     with atomic_path(path, overwrite=True) as temporary:
         temporary.write_text("new")
     assert path.read_text() == "new"
+
+
+def test_what_a_killed_process_left_of_a_file_goes_when_the_file_is_written_again(tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left = tmp_path / f".out.{ended.pid}.tmp.txt"
+    recent = tmp_path / f".out.{ended.pid}.tmp.csv"
+    other = tmp_path / f".other.{ended.pid}.tmp.txt"
+    alive = tmp_path / f".out.{os.getppid()}.tmp.txt"
+    for path in (left, recent, other, alive):
+        path.write_text("half")
+        os.utime(path, (1, 1))
+    with atomic_path(tmp_path / "out.txt") as temporary:
+        temporary.write_text("whole")
+    assert sorted(tmp_path.iterdir()) == sorted([recent, other, alive, tmp_path / "out.txt"])
+    os.utime(recent)  # written to a moment ago: perhaps by a process of another machine
+    with atomic_path(tmp_path / "out.csv") as temporary:
+        temporary.write_text("whole")
+    assert recent.exists()
+
+
+def test_a_drained_file_holds_every_byte(tmp_path):
+    path = tmp_path / "out.bin"
+    piece = np.random.default_rng(0).bytes(5 * 2**20)
+    with path.open("wb", buffering=0) as file, Drain(path) as drain:
+        for _ in range(9):  # more than two windows
+            file.write(piece)
+            drain.flow()
+    assert path.read_bytes() == piece * 9
 
 
 def test_a_folder_replaces_a_folder(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celloquy._runtime._cache_folder import cache_folder
 from celloquy._runtime._devices import pick_device, pick_precision, processor
+from celloquy._runtime._drain import Drain
 from celloquy._runtime._extras import is_installed, require
 from celloquy._runtime._files import atomic_path, refuse_existing, sha256_of
 from celloquy._runtime._progress import Progress
@@ -19,6 +20,7 @@ from celloquy._runtime._shards import (
 )
 
 __all__ = [
+    "Drain",
     "Part",
     "Progress",
     "Registry",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import os
+import re
 import shutil
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,9 @@ from celloquy.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_IDLE = 60.0
+"""Seconds for which a temporary file was not written to, before it can be one left over."""
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
@@ -38,7 +44,7 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ite
 
     The temporary name keeps the ending of `path` and may become a file or a folder.
     If the block fails, what was written under the temporary name is removed and `path`
-    is as it was.
+    is as it was. What a killed process left beside `path` is removed when this begins.
 
     Parameters
     ----------
@@ -58,6 +64,7 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ite
     path = Path(path)
     refuse_existing(path, overwrite=overwrite)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    _remove_left_over(path)
     try:
         yield temporary
         if temporary.is_dir() and path.is_dir():
@@ -69,10 +76,43 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ite
             raise
         raise refusal from error
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove what killed processes left of the same file.
+
+    A process of another machine that shares the folder looks like one that is gone, so what
+    was written to a moment ago stays.
+    """
+    now = time.time()
+    name = re.compile(rf"\.{re.escape(path.stem)}\.(\d+)\.tmp{re.escape(path.suffix)}")
+    for other in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp*"):
+        found = name.fullmatch(other.name)
+        with suppress(FileNotFoundError):  # its process, or another like this one, was faster
+            idle = now - other.stat().st_mtime
+            if found and idle > _IDLE and not is_running(int(found[1])):
+                _remove(other)
+
+
+def is_running(process: int) -> bool:
+    """Say whether a process of this machine is running; yes where that cannot be asked."""
+    if os.name != "posix":  # elsewhere signal 0 is not a question
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _refusal(error: OSError, path: Path) -> InputError | None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import re
 from dataclasses import dataclass, field
@@ -20,11 +19,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from celloquy._runtime._files import atomic_path, sha256_of
+from celloquy._runtime._files import atomic_path, is_running, sha256_of
 from celloquy._runtime._seeds import rng_for
 from celloquy.errors import InputError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
@@ -379,17 +379,5 @@ def _sweep(folder: Path) -> None:
     """Remove temporary files that killed processes of this machine left."""
     for path in folder.glob(".*.tmp*"):
         found = re.fullmatch(r"\..+\.(\d+)\.tmp(\..+)?", path.name)
-        if found and not _is_running(int(found[1])):
+        if found and not is_running(int(found[1])):
             path.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
-    if os.name != "posix":  # elsewhere signal 0 is not a question
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from celloquy._runtime import (
+    Drain,
     Part,
     Progress,
     Shard,
@@ -200,13 +201,18 @@ class _Writing:
     def write(self, shard: Shard, path: Path) -> ShardResult:
         """Write one part: ranked here, rendered and compressed by other threads."""
         totals = [cut_of(_no_cells(self.job))]
-        with parquet_writer(path, self.schema) as writer, ThreadPoolExecutor(1) as pool:
+        with (
+            parquet_writer(path, self.schema) as writer,
+            Drain(path) as drain,
+            ThreadPoolExecutor(1) as pool,
+        ):
             waiting: deque[Future[None]] = deque()
             for group in _groups(self._batches(shard, totals)):
                 table = pa.Table.from_batches(group, self.schema)
                 waiting.append(pool.submit(writer.write_table, table, len(table)))
                 if len(waiting) > 1:
                     waiting.popleft().result()
+                    drain.flow()
             for future in waiting:
                 future.result()
             cut = _summed(totals)
