@@ -58,14 +58,16 @@ def test_a_prompt_too_long_without_its_names_is_refused_even_if_texts_may_be_cut
     prompt = (names(3), Text(" a" * 30))
     for too_long in ("refuse", "cut"):
         with pytest.raises(
-            InputError, match="Without any gene, the text of cell 'prompt 1' takes 32 tokens of 16"
-        ):
+            InputError, match=r"Prompt 1 takes 35 tokens; 'st:.*' reads 16"
+        ) as refusal:
             tiny.plan(["g1", prompt], too_long=too_long)
+        assert "do not fit without any gene" in refusal.value.hint
 
 
 def test_names_that_may_not_be_cut_are_refused_when_too_long(tiny):
-    with pytest.raises(InputError, match="takes 42 tokens of 16"):
-        tiny.plan([(names(40, may_cut=False),)])
+    with pytest.raises(InputError, match=r"Prompt 0 takes 42 tokens; 'st:.*' reads 16") as refusal:
+        tiny.plan([(names(40, may_cut=False),), (names(20, may_cut=False), Text(" a"))])
+    assert refusal.value.hint == "`n_top_genes=13` fits all 2 prompts given here."
 
 
 def test_a_long_text_is_refused_unless_cutting_is_allowed_and_then_counted(tiny):

@@ -34,6 +34,8 @@ class PromptPlan:
     """Gene names that did not fit; shape ``(n,)``."""
     n_tokens_cut: NDArray[np.int32]
     """Tokens cut from the end of a plain text, if that was allowed; shape ``(n,)``."""
+    prompts: tuple[Prompt | str, ...] = ()
+    """The prompts after names were cut; length ``n``, or empty where a backend needs none."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -55,6 +57,7 @@ class PromptPlan:
             tuple(self.ids[row] for row in rows),
             self.n_names_cut[list(rows)],
             self.n_tokens_cut[list(rows)],
+            tuple(self.prompts[row] for row in rows) if self.prompts else (),
         )
 
 
@@ -147,11 +150,12 @@ class LanguageModel(Protocol):
         self,
         prompts: Sequence[Prompt | str] | PromptPlan,
         *,
+        suffixes: Sequence[Sequence[Prompt | str]] | None = None,
         pooling: Pooling | None = None,
         layer: int | None = None,
         too_long: TooLong = "refuse",
     ) -> NDArray[np.float32]:
-        """Give one vector a prompt; shape ``(n, d)``."""
+        """Give one vector a prompt, ``(n, d)``, or a suffix of each prompt, ``(n, s, d)``."""
 
     def score(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 
@@ -23,8 +23,10 @@ from celloquy.lm._folder import (
 )
 from celloquy.lm._linear import pack_linear_layers
 from celloquy.lm._modules import Modules, read_modules
+from celloquy.lm._offers import refuse_verb
 from celloquy.lm._plan import plan_prompts
 from celloquy.lm._protocol import Capability, Pooling, PromptPlan, TooLong
+from celloquy.lm._suffixes import with_suffixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,6 +45,7 @@ GPU_TOKENS = 32_768
 _UNLIMITED = 1_000_000
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "*.spm")
 _UNREADABLE = (OSError, ValueError, TypeError, AttributeError, KeyError)
+_POOLINGS: tuple[Pooling, ...] = ("mean", "cls", "last", "max")
 _ACTIVATIONS = {"Tanh": "tanh", "Identity": "", "ReLU": "relu", "Sigmoid": "sigmoid"}
 
 
@@ -86,18 +89,33 @@ class SentenceEncoder:
         """How token vectors become one unless asked otherwise."""
         return self.modules.pooling
 
-    def plan(self, prompts: Sequence[Prompt | str], *, too_long: TooLong = "refuse") -> PromptPlan:
+    def plan(
+        self,
+        prompts: Sequence[Prompt | str],
+        *,
+        n_answer_tokens: int = 0,
+        too_long: TooLong = "refuse",
+    ) -> PromptPlan:
         """Count the tokens of prompts, and cut gene names where they do not fit.
 
         Parameters
         ----------
         prompts
             Prompts as segments, or plain texts; length ``n``.
+        n_answer_tokens
+            Tokens to keep free; a sentence encoder writes no answer.
         too_long
             ``"refuse"`` stops at a prompt that does not fit even without gene names;
             ``"cut"`` cuts the end of plain texts, and counts it.
         """
-        return plan_prompts(prompts, self._ids, max_tokens=self.max_tokens, too_long=too_long)
+        return plan_prompts(
+            prompts,
+            self._ids,
+            max_tokens=self.max_tokens,
+            too_long=too_long,
+            n_answer_tokens=n_answer_tokens,
+            name=f"'{self.name}'",
+        )
 
     def _ids(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
         """Give the token ids of texts, special tokens included."""
@@ -111,11 +129,12 @@ class SentenceEncoder:
         self,
         prompts: Sequence[Prompt | str] | PromptPlan,
         *,
+        suffixes: Sequence[Sequence[Prompt | str]] | None = None,
         pooling: Pooling | None = None,
         layer: int | None = None,
         too_long: TooLong = "refuse",
     ) -> NDArray[np.float32]:
-        """Give one vector a prompt.
+        """Give one vector a prompt, or one a suffix of each prompt.
 
         Equal prompts are embedded once. Padding is never counted.
 
@@ -123,6 +142,9 @@ class SentenceEncoder:
         ----------
         prompts
             Prompts as segments, plain texts, or a plan of them; length ``n``.
+        suffixes
+            What follows each prompt, ``s`` for each; a vector is given for each prompt with each
+            of its suffixes.
         pooling
             How token vectors become one; `None` takes the checkpoint's own.
         layer
@@ -133,8 +155,8 @@ class SentenceEncoder:
 
         Returns
         -------
-        Vectors in the order of the prompts, shape ``(n, d)``; of length 1 if the checkpoint
-        says so.
+        Vectors in the order of the prompts, shape ``(n, d)``, or ``(n, s, d)`` with suffixes; of
+        length 1 if the checkpoint says so.
 
         Raises
         ------
@@ -144,9 +166,13 @@ class SentenceEncoder:
             If a vector is not finite, or one prompt does not fit into memory.
         """
         pooling = pooling or self.modules.pooling
-        if pooling not in get_args(Pooling):
-            msg = f"There is no pooling {pooling!r}{closest(pooling, get_args(Pooling))}."
-            raise InputError(msg, hint=f"choose one of: {', '.join(get_args(Pooling))}.")
+        if pooling not in _POOLINGS:
+            msg = f"There is no pooling {pooling!r}{closest(pooling, _POOLINGS)}."
+            raise InputError(msg, hint=f"choose one of: {', '.join(_POOLINGS)}.")
+        if suffixes is not None:
+            whole = with_suffixes(prompts, suffixes)
+            vectors = self.embed(whole, pooling=pooling, layer=layer, too_long=too_long)
+            return vectors.reshape(len(suffixes), -1, vectors.shape[1])
         if layer is not None and not -self.n_layers - 1 <= layer <= self.n_layers:
             msg = f"There is no layer {layer}: '{self.name}' has {self.n_layers}."
             raise InputError(msg, hint=f"choose 0 to {self.n_layers}, or -1 for the last.")
@@ -163,6 +189,26 @@ class SentenceEncoder:
             msg = f"'{self.name}' gave a vector that is not finite, at {self.precision}."
             raise BackendError(msg, hint='pass `precision="fp32"`, or check the weights.')
         return vectors[inverse] if inverse else vectors
+
+    def score(self, *_asked: object, **_options: object) -> NoReturn:
+        """Refuse: a sentence encoder knows no probabilities of texts.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        refuse_verb(self.name, "score")
+
+    def generate(self, *_asked: object, **_options: object) -> NoReturn:
+        """Refuse: a sentence encoder writes nothing.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        refuse_verb(self.name, "generate")
 
     def n_dimensions(self, *, layer: int | None = None) -> int:
         """Dimensions of a vector."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from celloquy.text._arrow import read_sentences, stream_sentences
-from celloquy.text._budget import Packed, fit_cells, pack
+from celloquy.text._budget import Packed, first_names, fit_cells, pack, pack_prompts
 from celloquy.text._constraint import Constraint, JSONSchema, OneOf, Sequence
 from celloquy.text._fidelity import Fidelity, fidelity
-from celloquy.text._fields import field_text
+from celloquy.text._fields import field_text, one_line
 from celloquy.text._gene_choice import GeneOptions, gene_names
 from celloquy.text._gene_prompts import gene_in_cell_prompts, gene_prompts
 from celloquy.text._multicell import DrawOptions, MultiCellSentences, multicell_sentences
@@ -66,6 +66,7 @@ __all__ = [
     "fidelity",
     "field_text",
     "find_neighbours",
+    "first_names",
     "fit_cells",
     "gene_in_cell_prompts",
     "gene_names",
@@ -73,7 +74,9 @@ __all__ = [
     "get_style",
     "multicell_sentences",
     "neighbour_labels",
+    "one_line",
     "pack",
+    "pack_prompts",
     "plain_text",
     "rank_cells",
     "read_sentences",

@@ -15,7 +15,7 @@ from celloquy.text._tokenizer import as_text_tokenizer
 from celloquy.text._tokens import GeneTokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Sequence, Sized
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -67,13 +67,44 @@ def pack(
         If a prompt is too long without any gene that may be cut, or `limit` is below 1.
     """
     tokens = as_text_tokenizer(tokenizer)
+    return pack_prompts(
+        prompts,
+        lambda some: tokens.encode([plain_text(prompt) for prompt in some]),
+        limit=limit,
+        cells=cells,
+    )
+
+
+def pack_prompts(
+    prompts: Sequence[Prompt],
+    encode: Callable[[Sequence[Prompt]], Sequence[Sized]],
+    *,
+    limit: int,
+    cells: Sequence[str] | None = None,
+) -> Packed:
+    """Fit prompts into a number of tokens as a language model itself writes them.
+
+    Parameters
+    ----------
+    prompts
+        What is to be packed.
+    encode
+        Gives the token ids of prompts, marks of a chat included.
+    limit, cells
+        See :func:`pack`.
+
+    Raises
+    ------
+    InputError
+        If a prompt is too long without any gene that may be cut, or `limit` is below 1.
+    """
     orders = [_order(prompt) for prompt in prompts]
     most = np.array([len(order) for order in orders], dtype=np.int64)
 
     def count(which: NDArray[np.int64], kept: NDArray[np.int64]) -> NDArray[np.int64]:
         some = zip(which, kept, strict=True)
-        texts = [plain_text(_keep(prompts[i], orders[i][:k])) for i, k in some]
-        return np.array([len(ids) for ids in tokens.encode(texts)], dtype=np.int64)
+        shorter = [_keep(prompts[i], orders[i][:k]) for i, k in some]
+        return np.array([len(ids) for ids in encode(shorter)], dtype=np.int64)
 
     kept, sizes = _search(count, most, limit=limit, cells=cells)
     packed = [_keep(prompts[i], orders[i][: kept[i]]) for i in range(len(prompts))]
@@ -193,6 +224,18 @@ def _order(prompt: Prompt) -> list[tuple[int, int]]:
         if isinstance(segment, Names) and segment.may_cut
     ]
     return sorted((rank, number) for number, length in lists for rank in range(length))
+
+
+def first_names(prompt: Prompt, n: int) -> Prompt:
+    """Keep at most the first `n` genes of every list that names several, cut or not."""
+    lists = [
+        replace(segment, may_cut=True)
+        if isinstance(segment, Names) and (segment.may_cut or len(segment.ids) > 1)
+        else segment
+        for segment in prompt
+    ]
+    order = [place for place in _order(tuple(lists)) if place[0] < n]
+    return _keep(tuple(lists), order)
 
 
 def _keep(prompt: Prompt, order: Sequence[tuple[int, int]]) -> Prompt:
