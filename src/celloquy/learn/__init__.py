@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from celloquy.learn._answer_calibration import (
+    AnswerCalibration,
+    fit_answer_calibration,
+    load_answer_calibration,
+    save_answer_calibration,
+)
+from celloquy.learn._answers import (
+    Normalise,
+    TopAnswers,
+    answer_predictions,
+    answer_probabilities,
+    top_answers,
+)
 from celloquy.learn._bags import RankBag, TfidfBag
 from celloquy.learn._block import CellBlock, log_normalise
 from celloquy.learn._cluster_markers import cluster_markers
@@ -17,7 +30,9 @@ from celloquy.learn._predictions import UNKNOWN, Majority, Predictions, Threshol
 from celloquy.learn._recipe import Recipe
 from celloquy.learn._reference import Overlap, Reference, fit_reference, measure_overlap
 from celloquy.learn._reference_files import load_reference, save_reference
+from celloquy.learn._reliability import Reliability, measure_reliability
 from celloquy.learn._representation import Representation, Vectors
+from celloquy.learn._roll_up import Ancestry, RolledUp, ancestry_of, roll_up
 from celloquy.learn._state import State
 from celloquy.learn._trees import BoostedTrees
 from celloquy.learn._values import LogValues
@@ -25,6 +40,8 @@ from celloquy.learn._weighted import weighted_gene_vectors
 
 __all__ = [
     "UNKNOWN",
+    "Ancestry",
+    "AnswerCalibration",
     "BoostedTrees",
     "CellBlock",
     "Compressed",
@@ -37,25 +54,38 @@ __all__ = [
     "NeighbourIndex",
     "Neighbours",
     "NeuralNet",
+    "Normalise",
     "Overlap",
     "Predictions",
     "RankBag",
     "Recipe",
     "Reference",
+    "Reliability",
     "Representation",
+    "RolledUp",
     "State",
     "TextVectors",
     "TfidfBag",
     "Thresholds",
+    "TopAnswers",
     "Vectors",
+    "ancestry_of",
+    "answer_predictions",
+    "answer_probabilities",
     "choose_cells",
     "cluster_markers",
+    "fit_answer_calibration",
     "fit_reference",
     "label_codes",
+    "load_answer_calibration",
     "load_reference",
     "log_normalise",
     "majority",
     "measure_overlap",
+    "measure_reliability",
+    "roll_up",
+    "save_answer_calibration",
     "save_reference",
+    "top_answers",
     "weighted_gene_vectors",
 ]

@@ -9,10 +9,13 @@ import numpy as np
 from celloquy._runtime import rng_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 N_FOLDS = 5
 LOWEST, HIGHEST = 0.05, 20.0
+LOWEST_OF_LOGS, HIGHEST_OF_LOGS = 0.01, 100.0
 _FLOOR = 1e-12
 
 
@@ -44,16 +47,47 @@ def fit_temperature(probabilities: NDArray[np.float64], codes: NDArray[np.int64]
     codes
         True label of each cell; shape ``(n_obs,)``.
     """
-    from scipy.optimize import minimize_scalar
-
     cells = np.arange(len(codes))
 
-    def loss(log_temperature: float) -> float:
-        scaled = tempered(probabilities, float(np.exp(log_temperature)))
+    def loss(temperature: float) -> float:
+        scaled = tempered(probabilities, temperature)
         return float(-np.log(np.maximum(scaled[cells, codes], _FLOOR)).mean())
 
-    bounds = (np.log(LOWEST), np.log(HIGHEST))
-    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+    return _least(loss, LOWEST, HIGHEST)
+
+
+def fit_temperature_of_logs(logs: NDArray[np.float64], codes: NDArray[np.int64]) -> float:
+    """Find the temperature of scores that stand for log-probabilities, however far apart.
+
+    As :func:`fit_temperature`, without a floor: a language model may find answers e^50 times
+    less likely than others.
+
+    Parameters
+    ----------
+    logs
+        One number an answer, ``-inf`` where there is none; shape ``(n_obs, n_answers)``.
+    codes
+        True answer of each cell; shape ``(n_obs,)``.
+    """
+    from scipy.special import logsumexp
+
+    cells = np.arange(len(codes))
+    beside = logs - logs[cells, codes][:, None]  # the truth is at 0
+
+    def loss(temperature: float) -> float:
+        return float(logsumexp(beside / temperature, axis=1).mean())
+
+    return _least(loss, LOWEST_OF_LOGS, HIGHEST_OF_LOGS)
+
+
+def _least(loss: Callable[[float], float], low: float, high: float) -> float:
+    """Find the temperature with the least loss."""
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(
+        lambda log: loss(float(np.exp(log))), bounds=(np.log(low), np.log(high)), method="bounded"
+    )
+    return float(np.exp(found.x))
 
 
 def folds(codes: NDArray[np.int64], *, seed: int = 0) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from celloquy.errors import InputError
+from celloquy.learn import measure_reliability
 from celloquy.plotting._figure import HUES, finish, new_axes
 
 if TYPE_CHECKING:
@@ -60,33 +60,20 @@ def reliability(
     InputError
         If the two differ in length, are empty, or a confidence lies outside [0, 1].
     """
-    sure = np.asarray(confidence, dtype=float)
-    right = np.asarray(is_right, dtype=bool)
-    if sure.shape != right.shape or sure.size == 0:
-        msg = f"There are {sure.size} confidences and {right.size} outcomes."
-        raise InputError(msg, hint="pass the two columns of the same cells.")
-    if not ((sure >= 0) & (sure <= 1)).all():
-        msg = "A confidence lies outside [0, 1] or is missing."
-        raise InputError(msg, hint="pass a column `…_score`, without missing values.")
-    bins = np.minimum((sure * n_bins).astype(int), n_bins - 1)
-    cells = np.bincount(bins, minlength=n_bins)
-    used = cells > 0
-    accuracy = np.bincount(bins, weights=right, minlength=n_bins)[used] / cells[used]
-    mean_confidence = np.bincount(bins, weights=sure, minlength=n_bins)[used] / cells[used]
-    error = float(np.abs(accuracy - mean_confidence) @ cells[used] / sure.size)
-
+    curve = measure_reliability(confidence, is_right, n_bins=n_bins)
+    accuracy, mean_confidence, n_cells = curve.accuracy, curve.confidence, curve.n_cells
     ax = new_axes(ax, width=5, height=5)
-    low, high = _wilson(accuracy, cells[used])
+    low, high = _wilson(accuracy, n_cells)
     ax.plot([0, 1], [0, 1], color="#888888", linestyle="--", linewidth=1, label="perfect")
     ax.errorbar(
         mean_confidence, accuracy, yerr=[accuracy - low, high - accuracy], color=HUES[0],
         marker="o", capsize=2, label="bins, 95 % interval",
     )  # fmt: skip
-    for x, y, n in zip(mean_confidence, accuracy, cells[used], strict=True):
+    for x, y, n in zip(mean_confidence, accuracy, n_cells, strict=True):
         ax.annotate(f"{n:,}", (x, y), textcoords="offset points", xytext=(6, -10), fontsize=7)
     ax.set(
         xlim=(0, 1.02), ylim=(0, 1.02), xlabel="confidence", ylabel="share that is right",
-        title=title or f"calibration error {error:.3f}, {sure.size:,} cells",
+        title=title or f"calibration error {curve.error:.3f}, {n_cells.sum():,} cells",
     )  # fmt: skip
     ax.legend(frameon=False, loc="upper left")
     return finish(ax, save=save, overwrite=overwrite)
