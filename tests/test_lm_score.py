@@ -186,7 +186,8 @@ def test_without_memory_batches_are_halved_and_the_scores_stay():
     class Small(CausalNetwork):
         def hidden(self, ids, **beside):
             if len(ids) > 1:
-                raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+                msg = "DefaultCPUAllocator: can't allocate memory"
+                raise RuntimeError(msg)
             return super().hidden(ids, **beside)
 
     prompts = some_prompts([12, 5, 9])
