@@ -57,7 +57,7 @@ def read_cells(text: str, asked: Asked) -> ParsedAnswer:
 
     Examples
     --------
-    >>> read_cells("Cell 1:\\nCD3E IL7R.\\nCell 2:\\nLYZ.", Asked()).value
+    >>> read_cells("Cell 1:\nCD3E IL7R.\nCell 2:\nLYZ.", Asked()).value
     (('CD3E', 'IL7R'), ('LYZ',))
     """
     parts = _CELL.split(asked.bare(text))

@@ -20,106 +20,65 @@ class Metric:
     """How tasks name it."""
     function: str
     """``"module:function"`` of ``(truth, predictions)``."""
-    lowest: float
-    """The least it can be."""
-    highest: float
-    """The most it can be."""
-    best: float
-    """What the best answers have."""
     source: str
     """Where it is described."""
+    lowest: float = 0.0
+    """The least it can be."""
+    highest: float = 1.0
+    """The most it can be."""
+    best: float = 1.0
+    """What the best answers have."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments of the function."""
 
     def measure(self, truth: Any, predictions: Any) -> float:  # noqa: ANN401 (labels, genes, …)
-        """Measure predictions against what is held to be true."""
+        """Measure predictions against what is held to be true; `None` is an unusable answer."""
         module, _, name = self.function.partition(":")
         function: Callable[..., Any] = getattr(importlib.import_module(module), name)
         return float(function(truth, predictions, **self.settings))
 
 
-ACCURACY = Metric(
-    "accuracy", "sklearn.metrics:accuracy_score", 0, 1, 1, "share of answers that are the truth"
-)
-BALANCED = Metric(
-    "balanced_accuracy",
-    "sklearn.metrics:balanced_accuracy_score",
-    0,
-    1,
-    1,
-    "Brodersen et al., ICPR 2010: mean recall of the labels",
+_HERE = "celloquy.tasks._measures"
+ACCURACY = Metric("accuracy", f"{_HERE}:accuracy", "share of answers that are the truth")
+BALANCED_ACCURACY = Metric(
+    "balanced_accuracy", f"{_HERE}:balanced_accuracy", "Brodersen et al., ICPR 2010"
 )
 MACRO_F1 = Metric(
-    "macro_f1",
-    "sklearn.metrics:f1_score",
-    0,
-    1,
-    1,
-    "van Rijsbergen, Information Retrieval, 1979; mean over labels",
-    {"average": "macro", "zero_division": 0.0},
+    "macro_f1", f"{_HERE}:f1", "van Rijsbergen, 1979; mean of the true labels",
+    settings={"average": "macro"},
+)  # fmt: skip
+WEIGHTED_F1 = Metric(
+    "weighted_f1", f"{_HERE}:f1", "van Rijsbergen, 1979; mean weighted by cells",
+    settings={"average": "weighted"},
+)  # fmt: skip
+COHEN_KAPPA = Metric("cohen_kappa", f"{_HERE}:cohen_kappa", "Cohen, 1960", lowest=-1.0)
+ROC_AUC = Metric(
+    "roc_auc", "sklearn.metrics:roc_auc_score",
+    "Hanley & McNeil, 1982; of the probability of the first label, not of answers",
+)  # fmt: skip
+GENE_SET_F1 = Metric(
+    "gene_set_f1", f"{_HERE}:gene_set_f1", "F1 of named against true genes, mean of answers"
 )
-KAPPA = Metric(
-    "cohen_kappa",
-    "sklearn.metrics:cohen_kappa_score",
-    -1,
-    1,
-    1,
-    "Cohen, Educational and Psychological Measurement, 1960",
+SAMPLE_GENE_F1 = Metric(
+    "sample_gene_f1", f"{_HERE}:sample_gene_f1", "F1 of all genes of a sample, mean of answers"
 )
-MCC = Metric(
-    "matthews_correlation",
-    "sklearn.metrics:matthews_corrcoef",
-    -1,
-    1,
-    1,
-    "Matthews, Biochimica et Biophysica Acta, 1975",
+GENE_ORDER = Metric(
+    "gene_order", f"{_HERE}:gene_order", "Spearman, 1904; of ranks, mean of answers", lowest=-1.0
 )
-GENE_F1 = Metric(
-    "gene_set_f1",
-    "celloquy.tasks._measures:gene_set_f1",
-    0,
-    1,
-    1,
-    "F1 of named genes against true genes, mean over answers",
+ASSIGNED_SHARE = Metric(
+    "assigned_share", f"{_HERE}:assigned_share", "share of cells with their true label"
 )
-ORDER = Metric(
-    "gene_order",
-    "celloquy.tasks._measures:gene_order",
-    -1,
-    1,
-    1,
-    "Spearman, American Journal of Psychology, 1904; of the ranks of all genes, mean over answers",
-)
-ASSIGNED = Metric(
-    "assigned_share",
-    "celloquy.tasks._measures:assigned_share",
-    0,
-    1,
-    1,
-    "share of cells with the true label; cells of an unusable answer are wrong",
-)
-WORD_F1 = Metric(
-    "word_f1",
-    "celloquy.tasks._measures:word_f1",
-    0,
-    1,
-    1,
-    "Rajpurkar et al., EMNLP 2016 (SQuAD); mean over answers",
-)
+WORD_F1 = Metric("word_f1", f"{_HERE}:word_f1", "Rajpurkar et al., EMNLP 2016; mean of answers")
 
 METRICS = Registry[Metric](
     "metric",
     {
-        "accuracy": "celloquy.tasks._metrics:ACCURACY",
-        "balanced_accuracy": "celloquy.tasks._metrics:BALANCED",
-        "macro_f1": "celloquy.tasks._metrics:MACRO_F1",
-        "cohen_kappa": "celloquy.tasks._metrics:KAPPA",
-        "matthews_correlation": "celloquy.tasks._metrics:MCC",
-        "gene_set_f1": "celloquy.tasks._metrics:GENE_F1",
-        "gene_order": "celloquy.tasks._metrics:ORDER",
-        "assigned_share": "celloquy.tasks._metrics:ASSIGNED",
-        "word_f1": "celloquy.tasks._metrics:WORD_F1",
+        name: f"celloquy.tasks._metrics:{name.upper()}"
+        for name in (
+            "accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "cohen_kappa", "roc_auc",
+            "gene_set_f1", "sample_gene_f1", "gene_order", "assigned_share", "word_f1",
+        )
     },
     group="celloquy.metrics",
-)
+)  # fmt: skip
 """The metrics by name; other packages add theirs as entry points of ``celloquy.metrics``."""
