@@ -1,4 +1,4 @@
-"""The form of a task's file: every mistake is told with its line, its column and the closest word."""
+"""The form of a task's file: every mistake is told with line, column and the closest word."""
 
 from __future__ import annotations
 
