@@ -20,6 +20,7 @@ from celloquy.apps.cli._doctor import doctor
 from celloquy.apps.cli._encode import encode
 from celloquy.apps.cli._reconstruct import reconstruct
 from celloquy.apps.cli._sentences import sentences
+from celloquy.apps.cli._tasks import tasks
 from celloquy.errors import CelloquyError
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app = typer.Typer(
 for verb in (check, sentences, reconstruct, encode, annotate, doctor, demo):
     app.command()(verb)
 app.add_typer(data, name="data")
+app.add_typer(tasks, name="tasks")
 
 
 @app.callback(invoke_without_command=True)

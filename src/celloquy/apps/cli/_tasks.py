@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,9 +65,8 @@ def validate(
         typer.echo(json.dumps(_summary(task), indent=2))
         return
     inputs = ", ".join(given.name for given in task.asked_for) or "nothing"
-    typer.echo(
-        f"{file}: fine · {task.name} · {len(task.templates)} templates · asks about {inputs}"
-    )
+    n = len(task.templates)
+    typer.echo(f"{file}: fine · {task.name} · {n} templates · asks about {inputs}")
 
 
 @tasks.command("import")
@@ -85,11 +85,7 @@ def import_files(
 
     done = import_tasks(source, out, compat=compat, overwrite=overwrite)
     if as_json:
-        told = [
-            {"source": str(d.source), "target": str(d.target), "form": d.form, "n": d.n}
-            for d in done
-        ]
-        typer.echo(json.dumps(told, indent=2))
+        typer.echo(json.dumps([asdict(one) for one in done], indent=2, default=str))
         return
     for one in done:
         what = "templates" if one.form == "cell2sentence" else "examples"
