@@ -1,0 +1,423 @@
+"""One connection to a server: bounded, patient, and with an end."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import email.utils
+import functools
+import json
+import random
+import threading
+import warnings
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from celloquy._runtime import require
+from celloquy.errors import BackendError
+from celloquy.lm._endpoint_store import answer_key
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from types import TracebackType
+
+    from celloquy.lm._endpoint_options import EndpointOptions
+    from celloquy.lm._endpoint_spend import Spend, Tokens
+    from celloquy.lm._endpoint_store import AnswerStore
+    from celloquy.lm._remote import Address, Secret
+
+    Body = dict[str, Any]
+    Check = Callable[[Mapping[str, Any]], None]
+
+T = TypeVar("T")
+MAX_BYTES = 32 << 20
+"""The most bytes that one answer may have."""
+_PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507, 520, 522, 524, 529})
+_KEPT = ("choices", "usage", "model", "system_fingerprint", "prompt_logprobs")
+_JITTER = random.SystemRandom()  # so that waiting leaves the global random state alone
+_SAID = 200
+_MOST_LESSONS = 5
+_TOO_LONG = ("context", "too long", "maximum length", "exceeds")
+_WARNED = {
+    "temperature": "draws as it pleases",
+    "seed": "draws anew each time",
+    "top_p": "draws among all tokens",
+}
+
+
+class GarbageError(Exception):
+    """What came is no answer of the protocol."""
+
+
+class StatusError(BackendError):
+    """The server refused a question for good."""
+
+    def __init__(self, message: str, *, hint: str, status: int) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class _PassingError(Exception):
+    """A try failed in a way that the next may not."""
+
+    def __init__(self, reason: str, *, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+class Manners:
+    """What a server turned out not to take; learnt from its refusals, kept for the next call."""
+
+    def __init__(self) -> None:
+        self.left_out: set[str] = set()
+        self.renamed: dict[str, str] = {}
+
+    def applied(self, body: Body) -> Body:
+        """Leave out and rename what the server does not take."""
+        kept = {name: value for name, value in body.items() if name not in self.left_out}
+        return {self.renamed.get(name, name): value for name, value in kept.items()}
+
+    def learn(self, body: Body, said: str) -> bool:
+        """Learn from a refusal; say whether another try makes sense."""
+        if "max_completion_tokens" in said and "max_tokens" in body:
+            self.renamed["max_tokens"] = "max_completion_tokens"
+            return True
+        for name, effect in _WARNED.items():
+            if name in said and name in body:
+                if name not in self.left_out:
+                    self.left_out.add(name)
+                    text = f"The server does not take `{name}`, and {effect}."
+                    warnings.warn(text, stacklevel=2)
+                return True
+        if "response_format" in body and not any(word in said.lower() for word in _TOO_LONG):
+            self.left_out.add("response_format")
+            return True
+        return False
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Make the settings of encrypted connections: once, as reading the certificates is slow."""
+    httpx = require("httpx", extra="remote", why="to ask a server")
+    context: ssl.SSLContext = httpx.create_ssl_context()
+    return context
+
+
+class Connection:
+    """Asks a server, and keeps what was answered. Use it as an asynchronous context manager.
+
+    Parameters
+    ----------
+    address
+        The server.
+    secret
+        Its key.
+    options
+        How long is waited, and how often.
+    spend, store, manners
+        What is shared by all connections of one model.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        secret: Secret,
+        *,
+        options: EndpointOptions,
+        spend: Spend,
+        store: AnswerStore,
+        manners: Manners,
+    ) -> None:
+        self._httpx = require("httpx", extra="remote", why="to ask a server")
+        self._tenacity = require("tenacity", extra="remote", why="to ask a server again")
+        self._address, self._secret, self._options = address, secret, options
+        self._spend, self._store, self._manners = spend, store, manners
+        self._client: Any = None
+        self._asked: dict[bytes, asyncio.Task[dict[str, Any]]] = {}
+        self.n_stored = 0
+
+    async def __aenter__(self) -> Connection:
+        options = self._options
+        self._client = self._httpx.AsyncClient(
+            timeout=options.timeout,
+            follow_redirects=False,
+            trust_env=options.use_proxy,
+            verify=_tls(),
+            headers={"User-Agent": "celloquy"},
+            limits=self._httpx.Limits(max_connections=options.concurrency),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._client.aclose()
+
+    async def ask(
+        self, path: str, body: Body, *, what: str, most: Tokens, check: Check
+    ) -> dict[str, Any]:
+        """Ask, or give what was or is being answered to the same question.
+
+        Parameters
+        ----------
+        path
+            What follows the server's URL, such as ``/chat/completions``.
+        body
+            The question.
+        what
+            Whose it is, for messages: ``"prompt 3"``.
+        most
+            Tokens it may take at most.
+        check
+            Raises GarbageError if an answer is none of the protocol.
+        """
+        key = answer_key(self._address.url + path, body)
+        if key not in self._asked:
+            known = self._store.find(key)
+            if known is not None:
+                self.n_stored += 1
+                return known
+            asking = self._ask(path, body, what=what, most=most, check=check)
+            self._asked[key] = asyncio.ensure_future(asking)
+        return await self._asked[key]
+
+    async def _ask(
+        self, path: str, body: Body, *, what: str, most: Tokens, check: Check
+    ) -> dict[str, Any]:
+        """Ask within the caps and the deadline.
+
+        Raises
+        ------
+        BackendError
+            If the server refuses, no try succeeds in time, or a cap would be passed.
+        """
+        self._spend.set_aside(most, what=what)
+        used, is_answered = type(most)(), False
+        try:
+            async with asyncio.timeout(self._options.deadline):
+                answer = await self._patiently(path, body, what, check)
+            used, is_answered = _used(answer, most), True
+        except TimeoutError as error:
+            msg = f"{what} was not answered within {self._options.deadline:g} s."
+            msg = msg[0].upper() + msg[1:]
+            hint = "answers so far are kept: try again later, or raise `deadline`."
+            raise BackendError(msg, hint=hint, retryable=True) from error
+        finally:
+            self._spend.settle(most, used, is_answered=is_answered)
+        kept = {name: answer[name] for name in _KEPT if name in answer}
+        self._store.add(answer_key(self._address.url + path, body), kept)
+        return kept
+
+    async def _patiently(self, path: str, body: Body, what: str, check: Check) -> dict[str, Any]:
+        """Try until there is an answer.
+
+        Raises
+        ------
+        BackendError
+            If no try succeeds.
+        """
+        tenacity = self._tenacity
+        retrying = tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(self._options.attempts),
+            wait=self._wait,
+            retry=tenacity.retry_if_exception_type(_PassingError),
+            reraise=True,
+        )
+        try:
+            found: dict[str, Any] = await retrying(self._try, path, body, what, check)
+        except _PassingError as error:
+            url, n = self._address.url, self._options.attempts
+            msg = f"{what} had no answer from '{url}' in {n} tries: {error}."
+            msg = msg[0].upper() + msg[1:]
+            hint = "answers so far are kept: try again later, or lower `concurrency`."
+            raise BackendError(msg, hint=hint, retryable=True) from error
+        return found
+
+    def _wait(self, state: Any) -> float:  # noqa: ANN401 (a class of tenacity)
+        """Seconds before the next try: what the server says, else doubled and drawn."""
+        stated = getattr(state.outcome.exception(), "wait", None)
+        drawn = self._options.pause * 2 ** (state.attempt_number - 1) * _JITTER.uniform(0.5, 1.0)
+        return float(max(stated or 0.0, drawn))
+
+    async def _try(self, path: str, body: Body, what: str, check: Check) -> dict[str, Any]:
+        """Ask once; again at once where the server only dislikes a part of the question.
+
+        Raises
+        ------
+        StatusError
+            If the server refuses.
+        _PassingError
+            If another try may help.
+        """
+        for attempt in range(_MOST_LESSONS):
+            sent = self._manners.applied(body)
+            status, headers, raw = await self._post(path, sent)
+            if status < 300:
+                return _read(raw, check)
+            said = self._secret.masked(_message(raw))
+            is_last = attempt + 1 == _MOST_LESSONS
+            if status not in {400, 422} or is_last or not self._manners.learn(sent, said):
+                break
+        if status in _PASSING and "insufficient_quota" not in said:
+            reason = f"status {status}{_quoted(said)}"
+            raise _PassingError(reason, wait=_retry_after(headers))
+        msg = f"'{self._address.url}' refused {what} with status {status}{_quoted(said)}."
+        raise StatusError(msg, hint=_way_out(status, said), status=status)
+
+    async def _post(self, path: str, body: Body) -> tuple[int, Mapping[str, str], bytes]:
+        """Send one request and receive its answer whole.
+
+        Raises
+        ------
+        _PassingError
+            If the connection fails, the answer takes too long, or it is too large.
+        """
+        url = self._address.url + path
+        parts: list[bytes] = []
+        try:
+            async with (
+                asyncio.timeout(self._options.timeout),
+                self._client.stream("POST", url, json=body, headers=self._secret.headers()) as got,
+            ):
+                async for part in got.aiter_bytes():
+                    parts.append(part)
+                    if sum(map(len, parts)) > MAX_BYTES:
+                        reason = f"the answer has more than {MAX_BYTES:,} bytes"
+                        raise _PassingError(reason)
+                return got.status_code, got.headers, b"".join(parts)
+        except (TimeoutError, self._httpx.TimeoutException) as error:
+            reason = f"no whole answer within {self._options.timeout:g} s"
+            raise _PassingError(reason) from error
+        except self._httpx.RequestError as error:
+            reason = f"the connection failed ({type(error).__name__})"
+            raise _PassingError(reason) from error
+
+
+def _read(raw: bytes, check: Check) -> dict[str, Any]:
+    """Read an answer of the protocol.
+
+    Raises
+    ------
+    _PassingError
+        If it is something else.
+    """
+    try:
+        answer = json.loads(raw)
+        check(answer if isinstance(answer, dict) else {})
+    except (ValueError, GarbageError) as error:
+        begins = _quoted(raw[:60].decode("utf-8", "replace"))
+        reason = f"what came is no answer of the protocol ({error}){begins}"
+        raise _PassingError(reason) from error
+    return dict(answer)
+
+
+def _used(answer: Mapping[str, Any], most: Tokens) -> Tokens:
+    """Tokens that the server says it counted; what was set aside where it says nothing."""
+    usage = answer.get("usage")
+    sent = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    received = usage.get("completion_tokens", 0) if isinstance(usage, dict) else None
+    if not isinstance(sent, int) or not isinstance(received, int):
+        return most
+    return type(most)(sent, received)
+
+
+def _message(raw: bytes) -> str:
+    """Find what a server says about a refusal."""
+    try:
+        said = json.loads(raw)
+    except ValueError:
+        return raw[:_SAID].decode("utf-8", "replace")
+    for name in ("error", "message", "detail"):
+        if isinstance(said, dict) and name in said:
+            said = said[name]
+    if isinstance(said, dict):
+        said = " ".join(str(said[name]) for name in ("message", "code", "param") if said.get(name))
+    return str(said)
+
+
+def _quoted(said: str) -> str:
+    said = " ".join(said.split())[:_SAID]
+    return f": {said!r}" if said else ""
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to wait, as a number or as a date."""
+    stated = headers.get("retry-after", "").strip()
+    try:
+        return max(0.0, float(stated))
+    except ValueError:
+        pass
+    try:
+        when = email.utils.parsedate_to_datetime(stated)
+    except ValueError:
+        return None
+    now = datetime.datetime.now(when.tzinfo or datetime.UTC)
+    return max(0.0, (when.replace(tzinfo=when.tzinfo or datetime.UTC) - now).total_seconds())
+
+
+def _way_out(status: int, said: str) -> str:
+    """Give the one next step after a final refusal."""
+    if status in {401, 403}:
+        return "set CELLOQUY_API_KEY to a key of this server that may use this model."
+    if status in {402, 429}:
+        return "the account has no credit left; answers so far are kept."
+    if status == 404:
+        return "check the model's name, and that the URL ends where the protocol begins, in /v1."
+    if 300 <= status < 400:
+        return "redirects are not followed: name the address that the server points to yourself."
+    if any(word in said.lower() for word in _TOO_LONG):
+        return "the server reads fewer tokens: lower `max_tokens` or `n_top_genes`."
+    return "check what the server offers."
+
+
+async def in_rows(n: int, work: Callable[[int], Awaitable[T]], *, concurrency: int) -> list[T]:
+    """Do work for rows 0 to n, some at once, and give the results in the order of the rows.
+
+    After a failure no other row is begun; those under way end first, so that what they cost
+    is not lost. Of several failures that of the first row is raised.
+    """
+    results: dict[int, T] = {}
+    failures: dict[int, Exception] = {}
+    waiting = iter(range(n))
+
+    async def worker() -> None:
+        for row in waiting:
+            try:
+                results[row] = await work(row)
+            except BackendError as error:
+                failures[row] = error
+            if failures:
+                return
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(n, concurrency)):
+            group.create_task(worker())
+    if failures:
+        raise failures[min(failures)]
+    return [results[row] for row in range(n)]
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run asynchronous work to its end, also where a loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    ended: list[T] = []
+    failed: list[BaseException] = []
+
+    def beside() -> None:
+        try:
+            ended.append(asyncio.run(work))
+        except BaseException as error:  # noqa: BLE001 (raised again in the caller's thread)
+            failed.append(error)
+
+    thread = threading.Thread(target=beside)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return ended[0]
