@@ -7,17 +7,29 @@ on an AMD processor (`benchmarks/embedding.py`), with the same numbers to 1e-6.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     import torch
 
 TYPICAL_ROWS = 1_024
 """Tokens of a usual batch, for which the layout is chosen; others work too."""
 
 
-def pack_linear_layers(model: torch.nn.Module) -> int:
+def pack_linear_layers(model: torch.nn.Module, *, skip: Collection[torch.nn.Module] = ()) -> int:
     """Replace the linear layers of a model by packed ones, where this torch can.
+
+    GPT-2's `Conv1D`, a linear layer whose weights lie the other way round, is one too.
+
+    Parameters
+    ----------
+    model
+        Changed in place; it can no longer be trained or saved.
+    skip
+        Layers that stay as they are.
 
     Returns
     -------
@@ -34,11 +46,13 @@ def pack_linear_layers(model: torch.nn.Module) -> int:
         return 0
 
     class PackedLinear(torch.nn.Module):
-        def __init__(self, layer: torch.nn.Linear) -> None:
+        def __init__(self, layer: torch.nn.Module, *, is_turned: bool) -> None:
             super().__init__()
-            plain = layer.weight.detach().contiguous()
+            weight: Any = layer.weight
+            plain = (weight.t() if is_turned else weight).detach().contiguous()
             self.weight = operations._reorder_linear_weight(plain, TYPICAL_ROWS)
-            self.bias = None if layer.bias is None else layer.bias.detach()
+            bias: Any = layer.bias
+            self.bias = None if bias is None else bias.detach()
 
         def forward(self, hidden: torch.Tensor) -> torch.Tensor:
             product: torch.Tensor = operations._linear_pointwise(
@@ -46,16 +60,43 @@ def pack_linear_layers(model: torch.nn.Module) -> int:
             )
             return product
 
-    return _replace(model, torch.nn.Linear, PackedLinear)
+    n_packed = 0
+    for kind in {type(layer) for layer in model.modules()}:
+        is_turned = kind.__name__ == "Conv1D" and kind.__module__.startswith("transformers.")
+        if kind is torch.nn.Linear or is_turned:
+            make = partial(PackedLinear, is_turned=is_turned)
+            n_packed += replace_modules(model, kind, make, skip=skip)
+    return n_packed
 
 
-def _replace(model: torch.nn.Module, old: type, new: Any) -> int:  # noqa: ANN401 — a local class
-    """Replace the layers of exactly one class, at any depth, and count them."""
+def replace_modules(
+    model: torch.nn.Module,
+    old: type,
+    new: Callable[[torch.nn.Module], torch.nn.Module],
+    *,
+    skip: Collection[torch.nn.Module] = (),
+) -> int:
+    """Replace the parts of exactly one class, at any depth, and count them.
+
+    Parameters
+    ----------
+    model
+        Changed in place.
+    old
+        The class; classes derived from it are left alone.
+    new
+        Gives what takes a part's place; the part itself leaves it there.
+    skip
+        Parts that stay as they are.
+    """
     n_replaced = 0
     for name, layer in list(model.named_children()):
+        if any(layer is one for one in skip):
+            continue
         if type(layer) is old:
-            setattr(model, name, new(layer))
-            n_replaced += 1
+            put = new(layer)
+            setattr(model, name, put)
+            n_replaced += put is not layer
         else:
-            n_replaced += _replace(layer, old, new)
+            n_replaced += replace_modules(layer, old, new, skip=skip)
     return n_replaced

@@ -1,0 +1,54 @@
+"""Faster forms of the same operations."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from celloquy.lm._fused import fuse, is_same
+from celloquy.lm._linear import replace_modules
+from celloquy.lm._network import CausalNetwork
+from decoder_models import FAMILIES, make_decoder, make_seq2seq
+
+IDS = torch.arange(1, 40).reshape(3, 13)
+LABELS = IDS[:, :4].contiguous()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_fused_model_gives_the_same_logits(family):
+    model = make_decoder(family)
+    with torch.inference_mode():
+        before = model(input_ids=IDS).logits
+        fused = fuse(model, pack=True)
+        network = CausalNetwork(model, "cpu")
+        after = network.logits(network.hidden(IDS))
+    assert fused.n_packed > 0
+    torch.testing.assert_close(before, after, atol=1e-4, rtol=1e-5)
+
+
+def test_gpt2_has_one_slow_activation_a_layer():
+    assert fuse(make_decoder("gpt2"), pack=False).n_activations == 2
+    assert fuse(make_decoder("llama"), pack=False).n_activations == 0
+
+
+def test_the_vocabulary_head_stays_as_it_is():
+    model = make_decoder("gpt2")
+    head = model.get_output_embeddings()
+    assert fuse(model, pack=True).n_packed == 8
+    assert model.get_output_embeddings() is head
+
+
+def test_an_encoder_decoder_is_fused_too():
+    model = make_seq2seq()
+    with torch.inference_mode():
+        before = model(input_ids=IDS, labels=LABELS).logits
+        assert fuse(model, pack=True).n_packed > 0
+        after = model(input_ids=IDS, labels=LABELS).logits
+    torch.testing.assert_close(before, after, atol=1e-4, rtol=1e-5)
+
+
+def test_another_function_does_not_take_the_place():
+    assert is_same(torch.nn.GELU(approximate="tanh"), torch.nn.GELU(approximate="tanh"))
+    assert not is_same(torch.nn.GELU(), torch.nn.GELU(approximate="tanh"))
+    model = torch.nn.Sequential(torch.nn.GELU())
+    assert replace_modules(model, torch.nn.GELU, lambda old: old) == 0
