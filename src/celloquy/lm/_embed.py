@@ -6,13 +6,15 @@ import sqlite3
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from celloquy._runtime import cache_folder
+from celloquy.lm._offers import refuse_verb
 from celloquy.lm._protocol import PromptPlan
 from celloquy.lm._store import VectorStore, vector_key
+from celloquy.text import Names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from celloquy.lm._protocol import Pooling, TooLong
-    from celloquy.lm._sentence import SentenceEncoder
+    from celloquy.lm._protocol import Embedder, LanguageModel, Pooling, TooLong
     from celloquy.text import Prompt
 
 STORE_NAME = "embeddings.sqlite"
@@ -44,7 +45,7 @@ class EmbeddedTexts:
 
 
 def embed_texts(
-    lm: SentenceEncoder,
+    lm: LanguageModel,
     prompts: Sequence[Prompt | str] | PromptPlan,
     *,
     pooling: Pooling | None = None,
@@ -72,6 +73,11 @@ def embed_texts(
     -------
     The vectors, the plan with what was cut, and how many texts were computed.
 
+    Raises
+    ------
+    InputError
+        If the model gives no vectors.
+
     Examples
     --------
     >>> from celloquy.lm import load_lm
@@ -80,13 +86,15 @@ def embed_texts(
     >>> embedded.vectors.shape, embedded.n_computed
     ((3, 384), 2)
     """
+    if "embed" not in lm.capabilities:
+        refuse_verb(lm.name, "embed")
+    embedder = cast("Embedder", lm)
+    pooling = pooling or embedder.default_pooling
     plan = prompts if isinstance(prompts, PromptPlan) else lm.plan(prompts, too_long=too_long)
-    recipe = "\n".join(
-        [lm.revision, lm.precision, pooling or lm.default_pooling, str(layer), str(lm.max_tokens)]
-    )
-    keys = [vector_key(recipe, ids) for ids in plan.ids]
+    recipe = "\n".join([lm.revision, lm.precision, pooling, str(layer), str(lm.max_tokens)])
+    keys = _keys(recipe, plan, pooling)
     rows = {key: row for row, key in enumerate(keys)}
-    n_dimensions = lm.n_dimensions(layer=layer)
+    n_dimensions = embedder.n_dimensions(layer=layer)
     with _Shelf(cache) as shelf:
         known = shelf.find(list(rows), n_dimensions)
         todo = [key for key in rows if key not in known]
@@ -101,6 +109,17 @@ def embed_texts(
     for row, key in enumerate(keys):
         together[row] = known[key]
     return EmbeddedTexts(together, plan, len(todo), n_stored)
+
+
+def _keys(recipe: str, plan: PromptPlan, pooling: Pooling) -> list[bytes]:
+    """Give each text its key; where genes are pooled, it also says where they stand."""
+    if pooling != "genes":
+        return [vector_key(recipe, ids) for ids in plan.ids]
+    places = [
+        ",".join(str(segment.text) if isinstance(segment, Names) else "" for segment in prompt)
+        for prompt in plan.prompts
+    ]
+    return [vector_key(f"{recipe}\n{p}", ids) for p, ids in zip(places, plan.ids, strict=True)]
 
 
 def _own_store() -> Path:

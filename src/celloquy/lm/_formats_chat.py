@@ -127,8 +127,9 @@ class ChatFormat(PromptFormat):
             turns.insert(0, ("user", []))
         return turns
 
-    def _answer(self, answer: str) -> list[int]:
-        return self._answer_after(self._opening, answer, joint=self._joint)
+    def encode_answers(self, answers: Sequence[str]) -> list[list[int]]:
+        """Give the tokens of each answer as it stands after the answer's opening."""
+        return self._after(self._opening, answers, joint=self._joint)
 
     def decode(self, ids: Sequence[int] | NDArray[np.int32]) -> str:
         """Write an answer's ids as text, without what joins it to the prompt."""

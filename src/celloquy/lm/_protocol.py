@@ -176,3 +176,13 @@ class LanguageModel(Protocol):
         limits: Limits | None = None,
     ) -> Generated:
         """Write an answer to every prompt; each has a seed of its own."""
+
+
+class Embedder(LanguageModel, Protocol):
+    """A language model that gives vectors, and says what they are like."""
+
+    default_pooling: Pooling
+    """How token vectors become one unless asked otherwise."""
+
+    def n_dimensions(self, *, layer: int | None = None) -> int:
+        """Dimensions of a vector."""

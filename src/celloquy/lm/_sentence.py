@@ -17,7 +17,7 @@ from celloquy.lm._folder import (
     read_json,
     refuse_code,
     refuse_truncated,
-    require_encode,
+    require_backend,
     revision_of,
     weight_files,
 )
@@ -264,11 +264,26 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, *, pooling: Pooling) -> torch
 
 
 def load_sentence_encoder(
-    place: str, *, device: str = "auto", precision: str = "fp32", allow_download: bool = False
+    place: str,
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+    adapter: str | None = None,
+    allow_download: bool = False,
+    **_others: object,
 ) -> SentenceEncoder:
-    """Load a sentence encoder; see :func:`celloquy.lm.load_lm`."""
+    """Load a sentence encoder; see :func:`celloquy.lm.load_lm`.
+
+    Raises
+    ------
+    InputError
+        If an adapter is named.
+    """
+    if adapter is not None:
+        msg = f"A sentence encoder takes no adapter, and '{adapter}' is one."
+        raise InputError(msg, hint="merge it into the encoder, or load a decoder: `hf:BASE`.")
     precision = pick_precision(precision)
-    require_encode()
+    require_backend("st")
     device = pick_device(device)
     folder = find_folder(place, allow_download=allow_download)
     refuse_code(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from celloquy.lm import SentenceEncoder, embed_texts, load_lm
+from celloquy.lm import Decoder, Seq2Seq, embed_texts, load_lm
 from celloquy.text import field_text, get_style
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from celloquy.learn import CellBlock, Recipe
+    from celloquy.lm import LanguageModel, Pooling
     from celloquy.text import Prompt, RankedCells, Style
 
 READ_BY_LM = ("text", "fusion")
@@ -26,8 +27,8 @@ READ_BY_LM = ("text", "fusion")
 class TextSource:
     """How a language model reads cells."""
 
-    lm: str | SentenceEncoder = "st:minilm"
-    """A loaded language model, or what :func:`celloquy.load_lm` takes."""
+    lm: str | LanguageModel = "st:minilm"
+    """A loaded language model that gives vectors, or what :func:`celloquy.load_lm` takes."""
     n_top_genes: int = 30
     """The most genes of a cell that are named; what does not fit into the model's tokens is
     cut from the end and counted."""
@@ -43,6 +44,11 @@ class TextSource:
     """``"fp32"``, or ``"bf16"`` (faster where the processor has it)."""
     device: str = "auto"
     """``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``."""
+    pooling: Pooling | None = None
+    """How token vectors become one: ``"mean"``, ``"last"``, ``"max"``, ``"cls"``, and of a decoder
+    ``"genes"``; `None` takes the model's own."""
+    layer: int | None = None
+    """Layer to take token vectors from, 0 = the input; `None` takes the model's own output."""
     cache: bool = False
     """Whether vectors are kept in the user's cache folder and taken from there: keys are hashes
     of token ids, so no gene or cell can be read from it."""
@@ -68,6 +74,8 @@ class TextSource:
             "obs_features": list(self.obs_features),
             **({} if self.text_column is None else {"text_column": self.text_column}),
             "precision": self.precision,
+            **({} if self.pooling is None else {"pooling": self.pooling}),
+            **({} if self.layer is None else {"layer": self.layer}),
         }
 
 
@@ -82,7 +90,7 @@ class SentenceReader:
         How cells are written for it.
     """
 
-    def __init__(self, lm: SentenceEncoder, source: TextSource) -> None:
+    def __init__(self, lm: LanguageModel, source: TextSource) -> None:
         self.lm = lm
         self.source = source
         self.style = get_style(source.style)
@@ -96,7 +104,12 @@ class SentenceReader:
 
     def record(self) -> dict[str, Any]:
         """Say which model reads and how, in plain values."""
-        return {"lm": self.lm.name, "revision": self.lm.revision, **self.source.to_dict()}
+        record = {"lm": self.lm.name, "revision": self.lm.revision, **self.source.to_dict()}
+        record["precision"] = self.lm.precision
+        if isinstance(self.lm, Decoder | Seq2Seq):
+            record["pooling"] = self.source.pooling or self.lm.default_pooling
+            record["prompt_format"] = self.lm.format.name
+        return record
 
     def embed(
         self, ranked: RankedCells, *, obs: pd.DataFrame | None = None
@@ -108,7 +121,13 @@ class SentenceReader:
         else:
             features = self.source.obs_features
             prompts = self.style.prompts(ranked, obs=obs, obs_features=features)
-        embedded = embed_texts(self.lm, prompts, cache=self.source.cache)
+        embedded = embed_texts(
+            self.lm,
+            prompts,
+            pooling=self.source.pooling,
+            layer=self.source.layer,
+            cache=self.source.cache,
+        )
         return embedded.vectors, embedded.plan.n_names_cut
 
     def read(self, block: CellBlock, *, obs: pd.DataFrame | None = None) -> CellBlock:
