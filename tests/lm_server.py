@@ -112,6 +112,7 @@ def serving(reply):
 
     class Quiet(ThreadingHTTPServer):
         daemon_threads = True
+        request_queue_size = 64
         block_on_close = False
 
         def handle_error(self, request, client_address):

@@ -15,7 +15,7 @@ from celloquy.errors import InputError
 from celloquy.lm._answer_sets import answer_sets, constraints_of, one_seed_each
 from celloquy.lm._endpoint_ask import Asker, probe_body
 from celloquy.lm._endpoint_bodies import PATHS, closed_question, most_tokens, open_question
-from celloquy.lm._endpoint_http import Connection, Manners, in_rows, run
+from celloquy.lm._endpoint_http import HEADERS, Connection, Manners, in_rows, run, tls
 from celloquy.lm._endpoint_options import EndpointOptions
 from celloquy.lm._endpoint_plan import EndpointPlan, plan_endpoint
 from celloquy.lm._endpoint_results import DryRun, EndpointScores, as_scores
@@ -339,7 +339,7 @@ class Endpoint:
     def _saw(self, answer: Mapping[str, Any]) -> None:
         """Note which model answered; warn once if it changed in the middle."""
         seen = str(answer.get("model") or ""), str(answer.get("system_fingerprint") or "")
-        if seen in self._seen:
+        if seen in self._seen or not any(seen):
             return
         self._seen[seen] = None
         if len(self._seen) == 2:
@@ -398,12 +398,13 @@ class Endpoint:
         """Write a request as it would be sent, with the key masked."""
         httpx = require("httpx", extra="remote", why="to ask a server")
         path = PATHS["completions" if "prompt" in body else "chat"]
-        request = httpx.Request(
-            "POST",
-            self._address.url + path,
-            json=self._manners.applied(body),
-            headers={"User-Agent": "celloquy"} | self._secret.headers(),
-        )
+        with httpx.Client(verify=tls(), trust_env=False, headers=HEADERS) as client:
+            request = client.build_request(
+                "POST",
+                self._address.url + path,
+                json=self._manners.applied(body),
+                headers=self._secret.headers(),
+            )
         headers = [
             f"{name}: {'Bearer ***' if name.lower() == 'authorization' else value}"
             for name, value in request.headers.items()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Check = Callable[[Mapping[str, Any]], None]
 
 T = TypeVar("T")
+HEADERS = {"User-Agent": "celloquy"}
 MAX_BYTES = 32 << 20
 """The most bytes that one answer may have."""
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507, 520, 522, 524, 529})
@@ -96,7 +97,7 @@ class Manners:
 
 
 @functools.cache
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
     """Make the settings of encrypted connections: once, as reading the certificates is slow."""
     httpx = require("httpx", extra="remote", why="to ask a server")
     context: ssl.SSLContext = httpx.create_ssl_context()
@@ -142,8 +143,8 @@ class Connection:
             timeout=options.timeout,
             follow_redirects=False,
             trust_env=options.use_proxy,
-            verify=_tls(),
-            headers={"User-Agent": "celloquy"},
+            verify=tls(),
+            headers=HEADERS,
             limits=self._httpx.Limits(max_connections=options.concurrency),
         )
         return self
@@ -387,7 +388,7 @@ async def in_rows(n: int, work: Callable[[int], Awaitable[T]], *, concurrency: i
         for row in waiting:
             try:
                 results[row] = await work(row)
-            except BackendError as error:
+            except (BackendError, Warning) as error:
                 failures[row] = error
             if failures:
                 return

@@ -47,6 +47,8 @@ class AnswerStore:
             with self._going_on():
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
                 self._file = sqlite3.connect(path, timeout=_WAIT_SECONDS, check_same_thread=False)
+                # a killed process loses nothing; only a machine that loses its power may
+                self._file.execute("PRAGMA synchronous = OFF")
                 self._file.execute(f"PRAGMA busy_timeout = {int(_WAIT_SECONDS * 1000)}")
                 with self._file:
                     self._file.execute(
