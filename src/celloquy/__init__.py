@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from celloquy.io import read
     from celloquy.io import write_h5ad as write
     from celloquy.lm import load_lm
-    from celloquy.roles import annotate, encode, encode_genes, encode_together
+    from celloquy.roles import annotate, encode, encode_genes, encode_together, predict
     from celloquy.text import fidelity, reconstruct, sentences, write_sentences
 
 __version__ = "0.1.0"
@@ -29,6 +29,7 @@ __all__ = [
     "fidelity",
     "load_lm",
     "pl",
+    "predict",
     "read",
     "reconstruct",
     "sentences",
@@ -45,6 +46,7 @@ _PLACES = {
     "fidelity": "celloquy.text:fidelity",
     "load_lm": "celloquy.lm:load_lm",
     "pl": "celloquy.plotting:",
+    "predict": "celloquy.roles:predict",
     "read": "celloquy.io:read",
     "reconstruct": "celloquy.text:reconstruct",
     "sentences": "celloquy.text:sentences",

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from celloquy.roles._block import read_block
+from celloquy.roles._calibrations import calibrate
 from celloquy.roles._cells import ReadOptions
+from celloquy.roles._predict import predict
+from celloquy.roles._predict_options import PredictOptions
+from celloquy.roles._prediction import Predicted
 from celloquy.roles._reference import load_or_fit
 from celloquy.roles._text_vectors import TextSource
 from celloquy.roles.encoder import (
@@ -20,12 +24,16 @@ __all__ = [
     "Annotation",
     "EncodeOptions",
     "Encoding",
+    "PredictOptions",
+    "Predicted",
     "ReadOptions",
     "TextSource",
     "annotate",
+    "calibrate",
     "encode",
     "encode_genes",
     "encode_together",
     "load_or_fit",
+    "predict",
     "read_block",
 ]

@@ -48,6 +48,8 @@ def collect(
     out: str | os.PathLike[str] | None,
     config: Mapping[str, Any],
     overwrite: bool = False,
+    shard_size: int = SHARD_SIZE,
+    n_rows: int | None = None,
 ) -> Collected:
     """Do the work on all cells, and keep what is done if `out` says where.
 
@@ -65,6 +67,10 @@ def collect(
         All that changes the results; parts of another configuration are not used.
     overwrite
         Whether parts of another configuration are removed; else they are refused.
+    shard_size
+        Rows a part holds.
+    n_rows
+        Rows there are, where a row is no cell (but a group of cells); `None` takes the cells.
 
     Raises
     ------
@@ -72,11 +78,13 @@ def collect(
         If there are parts of another configuration and `overwrite` is false, or the disk is
         full.
     """
-    borders = [*range(0, stream.n_obs, SHARD_SIZE), stream.n_obs]
+    n_rows = stream.n_obs if n_rows is None else n_rows
+    borders = [*range(0, n_rows, shard_size), n_rows]
+    unit = "cells" if n_rows == stream.n_obs else "groups"
     if out is None:
         return Collected([work(a, b) for a, b in pairwise(borders)])
     plan = ShardPlan.cut(
-        stream.n_obs, shard_size=SHARD_SIZE, inputs=stream.fingerprint(), config=config,
+        n_rows, shard_size=shard_size, inputs=stream.fingerprint(), config=config,
         ending=".safetensors",
     )  # fmt: skip
 
@@ -87,7 +95,7 @@ def collect(
         path.write_bytes(save(work(shard.start, shard.stop)))
         return ShardResult(shard.stop - shard.start)
 
-    with Progress(stream.n_obs, unit="cells") as progress:
+    with Progress(n_rows, unit=unit) as progress:
 
         def done(part: Part) -> None:
             progress.advance(part.rows)
