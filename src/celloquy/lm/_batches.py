@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 T = TypeVar("T")
+B = TypeVar("B")
 LENGTH_STEP = 16
 """Lengths are rounded up to a multiple of this, so that few shapes occur and kernels are reused."""
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
@@ -179,7 +180,7 @@ class Runner:
         """
         is_one = len(batch.rows) == 1
         if is_one or batch.ids.size <= self.token_budget:
-            values = _if_memory(forward, batch)
+            values = if_memory(forward, batch)
             if values is not None:
                 yield batch, values
                 return
@@ -192,7 +193,7 @@ class Runner:
             yield from self._forward(half, forward)
 
 
-def _if_memory(forward: Callable[[TokenBatch], T], batch: TokenBatch) -> T | None:
+def if_memory(forward: Callable[[B], T], batch: B) -> T | None:
     """Run a batch; `None` if memory was short.
 
     Raises
@@ -205,12 +206,12 @@ def _if_memory(forward: Callable[[TokenBatch], T], batch: TokenBatch) -> T | Non
     except MemoryError:
         return None
     except RuntimeError as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         return None
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: RuntimeError) -> bool:
     """Say whether an error means that memory was short, as torch says it on each device."""
     text = str(error).lower()
     return type(error).__name__ == "OutOfMemoryError" or any(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
 
@@ -128,12 +130,26 @@ class CausalNetwork:
         -------
         Shape ``(..., v)``.
         """
+        return self.head(rows)(hidden)
+
+    def head(self, rows: torch.Tensor | None = None) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Give the function from hidden states to logits, its rows gathered once.
+
+        Parameters
+        ----------
+        rows
+            Token ids whose logits are wanted, shape ``(v,)``; `None` gives all.
+        """
         import torch
 
         head = self.model.get_output_embeddings()
         weight, bias = head.weight, getattr(head, "bias", None)
         if rows is not None:
             weight, bias = weight[rows], None if bias is None else bias[rows]
-        found = torch.nn.functional.linear(hidden, weight, bias).float()
         cap = getattr(self.config, "final_logit_softcapping", None)
-        return found if cap is None else torch.tanh(found / cap) * cap
+
+        def logits(hidden: torch.Tensor) -> torch.Tensor:
+            found = torch.nn.functional.linear(hidden, weight, bias).float()
+            return found if cap is None else torch.tanh(found / cap) * cap
+
+        return logits

@@ -1,0 +1,264 @@
+"""Answers of a decoder, written row by row side by side: each as if it were alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from celloquy.errors import BackendError, InputError
+from celloquy.lm._batches import if_memory
+from celloquy.lm._constrain import N_FORCED
+from celloquy.lm._generate_cache import RowCache, bytes_a_token
+from celloquy.lm._generate_draws import Writing, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import torch
+    from numpy.typing import NDArray
+
+    from celloquy.lm._constrain import Compiled
+    from celloquy.lm._network import CausalNetwork
+    from celloquy.lm._protocol import Limits
+
+MOST_ROWS = 64
+"""Answers that are written side by side on a processor; four times as many on a GPU."""
+MOST_BYTES = 2 * 2**30
+"""Memory that keys and values of a batch may take, unless the caller says the tokens."""
+PREFILL_TOKENS = 4_096
+"""Padded tokens of prompts that are read together."""
+SPARSE = 0.75
+"""A batch is packed when this share of its rows or less is still being written."""
+
+
+def write_rows(
+    network: CausalNetwork,
+    prompts: Sequence[NDArray[np.int32]],
+    *,
+    constraints: Sequence[Compiled],
+    seeds: Sequence[int],
+    limits: Limits,
+    max_tokens: int,
+    token_budget: int | None = None,
+) -> Written:
+    """Write an answer to every prompt, as token ids; see :func:`generate_answers`.
+
+    Parameters
+    ----------
+    network
+        A decoder without its head, and the head.
+    prompts
+        Token ids of each prompt.
+    constraints
+        What may be answered to each prompt.
+    seeds
+        Seed of each answer.
+    limits
+        How tokens are drawn, and how many there may be.
+    max_tokens
+        Tokens that a prompt and its answer may take together.
+    token_budget
+        Tokens of prompts and answers that are kept at once; `None` takes what fits into 2 GiB,
+        and at most 64 answers on a processor or 256 on a GPU. Falls when memory is short.
+
+    Raises
+    ------
+    InputError
+        If a prompt is empty or leaves no room for an answer.
+    BackendError
+        If one answer alone does not fit into memory.
+    """
+    n = len(prompts)
+    rooms = rooms_for(prompts, limits=limits, max_tokens=max_tokens)
+    written = Written.empty(n)
+    own = np.array([seed % 2**64 for seed in seeds], dtype=np.uint64)
+    totals = np.array([len(prompt) for prompt in prompts], dtype=np.int64) + rooms
+    for constraint in {id(one): one for one in constraints}.values():
+        rows = np.array([row for row in range(n) if constraints[row] is constraint], dtype=np.int64)
+        wave = _Wave(network, prompts, constraint, limits, own, max_tokens, written)
+        constraint.start(rooms[rows].min(keepdims=True))  # refuses before anything is written
+        order = rows[np.argsort(-totals[rows], kind="stable")]
+        budget = _Budget(network, token_budget)
+        while len(order):
+            size = budget.rows(int(totals[order[0]]), len(order))
+            if wave.write(order[:size], rooms):
+                order = order[size:]
+            else:
+                budget.most = size // 2
+    return written
+
+
+def rooms_for(
+    prompts: Sequence[NDArray[np.int32]], *, limits: Limits, max_tokens: int
+) -> NDArray[np.int64]:
+    """Count the tokens that each answer may take.
+
+    Raises
+    ------
+    InputError
+        If a prompt is empty or leaves no room.
+    """
+    lengths = np.array([len(prompt) for prompt in prompts], dtype=np.int64)
+    for row in np.flatnonzero((lengths == 0) | (lengths >= max_tokens))[:1]:
+        if not lengths[row]:
+            msg = f"Prompt {row} of {len(prompts)} has no token, so no answer can follow it."
+            raise InputError(msg, hint="leave out empty prompts.")
+        msg = (
+            f"Prompt {row} takes {lengths[row]:,} tokens and leaves no room for an answer; the "
+            f"model reads {max_tokens:,}."
+        )
+        raise InputError(msg, hint="shorten the prompt: fewer genes, or `lm.plan` to cut them.")
+    return np.minimum(limits.max_new_tokens, max_tokens - lengths)
+
+
+class _Budget:
+    """How many answers are written side by side."""
+
+    def __init__(self, network: CausalNetwork, tokens: int | None) -> None:
+        self.tokens = tokens or max(1, MOST_BYTES // bytes_a_token(network))
+        self.most = self.tokens
+        if tokens is None:
+            self.most = MOST_ROWS if network.device == "cpu" else 4 * MOST_ROWS
+
+    def rows(self, tokens_a_row: int, n: int) -> int:
+        """Give the number of rows of the next batch; batches of the rest are about equal."""
+        most = max(1, self.tokens // (tokens_a_row + N_FORCED))
+        most = min(most, self.most)
+        return -(-n // -(-n // most))
+
+
+@dataclass(eq=False)
+class _Wave:
+    """Writes one batch of answers under one constraint."""
+
+    network: CausalNetwork
+    prompts: Sequence[NDArray[np.int32]]
+    constraint: Compiled
+    limits: Limits
+    seeds: NDArray[np.uint64]
+    max_tokens: int
+    written: Written
+
+    def __post_init__(self) -> None:
+        import torch
+
+        tokens = self.constraint.tokens
+        rows = None if tokens is None else torch.from_numpy(tokens).to(self.network.device)
+        self.head = self.network.head(rows)
+
+    def write(self, rows: NDArray[np.int64], rooms: NDArray[np.int64]) -> bool:
+        """Write the answers of some rows; false if memory was short and nothing was kept.
+
+        Raises
+        ------
+        BackendError
+            If one answer alone does not fit into memory.
+        """
+        import torch
+
+        writing = Writing(self.constraint, rooms[rows], self.seeds[rows], self.limits)
+
+        def work(_: object) -> bool:
+            with torch.inference_mode():
+                self._steps(writing, rows)
+            return True
+
+        is_done = bool(if_memory(work, rows))
+        if is_done:
+            self.written.take(rows, writing)
+        elif len(rows) == 1:
+            msg = f"One answer after {len(self.prompts[rows[0]]):,} tokens exceeds the memory."
+            hint = 'use a smaller model, `device="cpu"`, or a shorter prompt.'
+            raise BackendError(msg, hint=hint)
+        return is_done
+
+    def _steps(self, writing: Writing, rows: NDArray[np.int64]) -> None:
+        import torch
+
+        device = self.network.device
+        hidden, cache, lengths = self._prefill(rows, int(writing.rooms.max()))
+        active = np.arange(len(rows))
+        pending = writing.begin(self.head(hidden))
+        while True:
+            stays = ~writing.has_ended[active]
+            if not stays.any():
+                return
+            if stays.mean() <= SPARSE:
+                cache.keep(torch.from_numpy(np.flatnonzero(stays)).to(device))
+                active, lengths, pending = active[stays], lengths[stays], pending[stays]
+            counts = (pending >= 0).sum(axis=1)
+            ids = torch.from_numpy(np.maximum(pending[:, : counts.max()], 0)).to(device)
+            places = lengths[:, None] + np.arange(ids.shape[1])
+            last = torch.from_numpy(np.maximum(counts - 1, 0)).to(device)
+            lengths = lengths + counts
+            found = self._read(ids, torch.from_numpy(places).to(device), cache)
+            found = found[torch.arange(len(found), device=device), last]
+            pending = writing.go_on(active, self.head(found))
+
+    def _prefill(
+        self, rows: NDArray[np.int64], room: int
+    ) -> tuple[torch.Tensor, RowCache, NDArray[np.int64]]:
+        """Read the prompts, each once; give what follows, their keys and values, and lengths."""
+        import torch
+
+        device = self.network.device
+        lengths = np.array([len(self.prompts[row]) for row in rows], dtype=np.int64)
+        cache = RowCache(len(rows), int(lengths.max()) + room + N_FORCED)
+        hidden: torch.Tensor | None = None
+        for texts, lines, text_of in _distinct([self.prompts[row] for row in rows]):
+            held = self.network.new_cache()
+            ends = torch.tensor([len(text) - 1 for text in texts], device=device)
+            found = self.network.hidden(torch.from_numpy(_padded(texts)).to(device), cache=held)
+            found = found[torch.arange(len(texts), device=device), ends]
+            to, of = torch.from_numpy(lines).to(device), torch.from_numpy(text_of).to(device)
+            cache.fill(held, to, of)
+            if hidden is None:
+                hidden = found.new_empty((len(rows), found.shape[1]))
+            hidden[to] = found[of]
+        return cast("torch.Tensor", hidden), cache, lengths
+
+    def _read(self, ids: torch.Tensor, places: torch.Tensor, cache: RowCache) -> torch.Tensor:
+        """Read the next tokens of each row; what is beyond a row's own tokens is never seen."""
+        import torch
+
+        n_seen = int(places[:, -1].max()) + 1
+        columns = torch.arange(n_seen, device=ids.device)
+        cache.expect(places, n_seen)
+        return self.network.hidden(
+            ids,
+            positions=places.clamp(max=self.max_tokens - 1),
+            may_see=columns[None, None, :] <= places[:, :, None],
+            key_positions=columns.expand(len(ids), n_seen),
+            cache=cache,
+        )
+
+
+def _distinct(
+    texts: Sequence[NDArray[np.int32]],
+) -> Iterator[tuple[list[NDArray[np.int32]], NDArray[np.int64], NDArray[np.int64]]]:
+    """Give each distinct text once, a few of like length together.
+
+    Yields
+    ------
+    Texts, the rows that have one of them, and which.
+    """
+    number: dict[bytes, int] = {}
+    of = np.array([number.setdefault(text.tobytes(), len(number)) for text in texts])
+    firsts = np.unique(of, return_index=True)[1]
+    order = sorted(range(len(firsts)), key=lambda i: -len(texts[int(firsts[i])]))
+    while order:
+        n = max(1, PREFILL_TOKENS // len(texts[int(firsts[order[0]])]))
+        some, order = order[:n], order[n:]
+        place = np.full(len(firsts), -1, dtype=np.int64)
+        place[some] = np.arange(len(some))
+        rows = np.flatnonzero(place[of] >= 0)
+        yield [texts[int(firsts[i])] for i in some], rows, place[of[rows]]
+
+
+def _padded(texts: Sequence[NDArray[np.int32]]) -> NDArray[np.int64]:
+    ids = np.zeros((len(texts), max(map(len, texts))), dtype=np.int64)
+    for line, text in zip(ids, texts, strict=True):
+        line[: len(text)] = text
+    return ids
