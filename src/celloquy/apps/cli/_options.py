@@ -27,3 +27,25 @@ Collisions = Annotated[
     Literal["refuse", "sum", "keep"],
     typer.Option(help="What to do when several columns carry one gene: refuse, sum or keep."),
 ]
+Lm = Annotated[
+    str, typer.Option("--lm", help="Language model: hf:ID, a folder, openai:NAME@URL, fake:SCRIPT.")
+]
+AllowRemote = Annotated[
+    str | None,
+    typer.Option(
+        "--allow-remote", help="Host that prompts may be sent to; this machine needs none."
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Show the first request and the cost; ask and write nothing."),
+]
+PriceIn = Annotated[
+    float | None, typer.Option(help="Price of a million tokens sent, in any currency.")
+]
+PriceOut = Annotated[
+    float | None, typer.Option(help="Price of a million tokens received, in the same currency.")
+]
+MaxCost = Annotated[
+    float | None, typer.Option(help="The most to spend, in that currency; needs both prices.")
+]

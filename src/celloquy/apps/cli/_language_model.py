@@ -1,0 +1,40 @@
+"""The language model that a command asks, with what it may cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from celloquy.lm import LanguageModel
+
+
+def open_lm(
+    name: str,
+    *,
+    allow_remote: str | None = None,
+    price_in: float | None = None,
+    price_out: float | None = None,
+    max_cost: float | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+) -> LanguageModel:
+    """Load the language model of a command; a server gets its prices and its cap.
+
+    Parameters
+    ----------
+    name
+        As :func:`celloquy.lm.load_lm` takes it.
+    allow_remote
+        Host that prompts may be sent to.
+    price_in, price_out, max_cost
+        As :class:`celloquy.lm.EndpointOptions` takes them; of no effect on other backends.
+    device, precision
+        Where and how a local model runs.
+    """
+    from celloquy.lm import EndpointOptions, load_endpoint, load_lm
+
+    backend, _, place = name.partition(":")
+    if backend == "openai" and place:
+        options = EndpointOptions(price_in=price_in, price_out=price_out, max_cost=max_cost)
+        return load_endpoint(place, allow_remote=allow_remote, options=options)
+    return load_lm(name, device=device, precision=precision, allow_remote=allow_remote)
