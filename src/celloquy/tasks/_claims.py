@@ -25,8 +25,9 @@ def read_choice(text: str, asked: Asked) -> ParsedAnswer:
     An answer that is a label, or one of the label's own words, is that label; capitals, quotation
     marks and a full stop do not matter. A longer answer states a label if the label stands
     alone at its beginning ("No, they do not."), and no other label stands alone after it.
-    With the option ``mentions: true`` an answer that mentions the words of one label only, and
-    does not deny them ("The gene goes up"), states that label, too. Everything else is invalid.
+    With the option ``mentions: true`` an answer that mentions the other words of one label only,
+    and does not deny them ("It is increased"), states that label, too; the label itself is too
+    common a word to be looked for in a sentence. Everything else is invalid.
 
     The option ``words`` names other words for a label, such as ``{up: [increased]}``.
 
@@ -51,7 +52,8 @@ def read_choice(text: str, asked: Asked) -> ParsedAnswer:
     if len(set(alone)) > 1:
         return ParsedAnswer.unusable(f"it states {' and '.join(dict.fromkeys(alone))}")
     if asked.options.get("mentions"):
-        return _mentioned(bare, words)
+        own = {label.casefold() for label in labels}
+        return _mentioned(bare, {word: words[word] for word in words if word not in own})
     why = f"it does not begin with one of {', '.join(labels)}" if bare else "the answer is empty"
     return ParsedAnswer.unusable(why)
 
@@ -87,6 +89,8 @@ def _chunks(text: str) -> Iterator[str]:
 def _mentioned(text: str, words: Mapping[str, str]) -> ParsedAnswer:
     """Find the one label that an answer mentions and does not deny."""
     longest = sorted(words, key=len, reverse=True)
+    if not words:
+        return ParsedAnswer.unusable("it does not begin with one of the labels")
     pattern = r"(?<![\w-])(?:" + "|".join(map(re.escape, longest)) + r")(?![\w-])"
     stated: dict[str, None] = {}
     for match in re.finditer(pattern, text, flags=re.IGNORECASE):

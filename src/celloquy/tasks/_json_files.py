@@ -49,10 +49,9 @@ def entry_text(
         If the key is missing (and not optional), or its value is no text.
     """
     if key not in entry:
-        near = closest(key, entry)
-        if optional and not near:
+        if optional:
             return None
-        msg = f"{where} has no key {key!r}{near}."
+        msg = f"{where} has no key {key!r}{closest(key, entry)}."
         raise InputError(msg, hint=f"its keys are: {', '.join(map(str, entry)) or 'none'}.")
     value = entry[key]
     if value is None and optional:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 
 _BEFORE = re.compile(
-    r"(?:\b(?:not|no|never|neither|nor|without|cannot|hardly|unlikely|lacks?|fails?|non)\b|n[’']t\b)"
+    r"(?:\b(?:not?|none|nothing|never|neither|nor|without|cannot|hardly|unlikely|lacks?|fails?|non)\b"
+    r"|n[’']t\b)"
     r"(?P<between>(?:[\s-]+[\w’'-]+){0,4}?)[\s\"'*<-]*$",
     re.IGNORECASE,
 )
 _AFTER = re.compile(r"\s*,?\s*or\s+not\b", re.IGNORECASE)
 _CLAUSE = re.compile(r"[.;:!?\n,]|\bbut\b", re.IGNORECASE)
+_MARKUP = re.compile(r"<[^<>]{0,20}>")
+_REACH = 200
+"""The most characters that are looked at before a word."""
 _TURNS = re.compile(r"\b(?:only|just|merely|doubt|question)\b", re.IGNORECASE)
 
 
@@ -30,7 +34,7 @@ def is_denied(text: str, start: int, end: int) -> bool | None:
     """
     if _AFTER.match(text, end):
         return None
-    clause = _CLAUSE.split(text[:start])[-1]
+    clause = _CLAUSE.split(_MARKUP.sub(" ", text[max(0, start - _REACH) : start]))[-1]
     found = _BEFORE.search(clause)
     if found is None:
         return False

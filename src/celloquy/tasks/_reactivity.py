@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 REACTIVE, NON_REACTIVE = "Reactive", "Non-Reactive"
 FORMAT_BONUS, CORRECT = 0.3, 1.0
 Origin = Literal["output_tag", "final_label", "last_label_mention", "unparseable"]
-_TAG = re.compile(r"<output>(.*?)</output>", re.IGNORECASE | re.DOTALL)
-_REASON = re.compile(r"<reason>(.*?)</reason>", re.IGNORECASE | re.DOTALL)
 _FINAL = re.compile(
     r"final\s+(?:answer|label|classification|prediction)\s*[:：-]\s*(.*)", re.IGNORECASE
 )
@@ -78,7 +76,7 @@ def reactivity_of(text: str) -> ReactivityReading:
     'Non-Reactive'
     """
     mentions = [_claim(text, match) for match in _LABEL.finditer(text)]
-    tags = _TAG.findall(text)
+    tags = tagged(text, "output")
     if tags:
         stated = {_only(tag) for tag in tags}
         label = stated.pop() if len(stated) == 1 else ""
@@ -147,6 +145,19 @@ def reactivity_reward(text: str, truth: str) -> Reward:
     return reward_of(text, truth, reactivity_of)
 
 
+def tagged(text: str, name: str) -> list[str]:
+    """Give what stands between tags of a name.
+
+    Examples
+    --------
+    >>> tagged("<output>a</output> <OUTPUT>b</OUTPUT>", "output")
+    ['a', 'b']
+    """
+    closed = re.split(f"</{name}>", text, flags=re.IGNORECASE)[:-1]
+    parts = [re.split(f"<{name}>", part, flags=re.IGNORECASE) for part in closed]
+    return [part[-1] for part in parts if len(part) > 1]
+
+
 def reward_of(text: str, truth: str, read: Callable[[str], ReactivityReading]) -> Reward:
     """Reward an answer that `read` reads."""
     labels = {label.casefold(): label for label in (REACTIVE, NON_REACTIVE)}
@@ -154,7 +165,7 @@ def reward_of(text: str, truth: str, read: Callable[[str], ReactivityReading]) -
     if not label:
         return Reward(0.0, 0.0, 0.0, "", "unparseable", "")
     found = read(text)
-    reasoned = any(reason.strip() for reason in _REASON.findall(text))
+    reasoned = any(reason.strip() for reason in tagged(text, "reason"))
     form = FORMAT_BONUS if reasoned and found.origin == "output_tag" else 0.0
     correct = CORRECT if found.predicted == label else 0.0
     score = form + correct

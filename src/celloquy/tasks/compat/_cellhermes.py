@@ -10,10 +10,10 @@ from celloquy.tasks._reactivity import (
     ReactivityReading,
     Reward,
     reward_of,
+    tagged,
 )
 
 _LABEL = re.compile(r"\b(non-reactive|reactive)\b", re.IGNORECASE)
-_TAG = re.compile(r"<output>(.*?)</output>", re.IGNORECASE | re.DOTALL)
 _FINAL = re.compile(
     r"final\s+(?:answer|label|classification|prediction)\s*[:：-]\s*(non-reactive|reactive)\b",
     re.IGNORECASE,
@@ -43,7 +43,7 @@ def cellhermes_reward(text: str, truth: str) -> Reward:
 
 def _read(text: str) -> ReactivityReading:
     mentions = [_canonical(word) for word in _LABEL.findall(text)]
-    tags = [tag.strip() for tag in _TAG.findall(text)]
+    tags = [tag.strip() for tag in tagged(text, "output")]
     if tags and _LABEL.fullmatch(tags[-1]):
         return ReactivityReading(_canonical(tags[-1]), "output_tag", len(mentions))
     finals = _FINAL.findall(text)
