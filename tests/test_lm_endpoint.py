@@ -272,7 +272,7 @@ def test_no_prompts_ask_nothing():
 def test_vectors_are_refused_and_another_backend_is_named():
     lm = load_lm("openai:tiny@http://localhost:1/v1")
     assert lm.capabilities == {"score", "generate"}
-    with pytest.raises(InputError, match="cannot embed") as refusal:
+    with pytest.raises(InputError, match="does not give vectors: a server") as refusal:
         lm.embed(["x"])
     assert "st:minilm" in refusal.value.hint
 

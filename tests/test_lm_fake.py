@@ -131,6 +131,14 @@ def test_equal_texts_have_equal_vectors_and_a_rule_gives_its_own():
     assert ruled.embed(["abc"]).tolist() == [[3, 1]]
 
 
+def test_a_suffix_is_embedded_after_its_prompt():
+    lm = ScriptedModel()
+    deep = lm.embed(["CD3E ", "MS4A1 "], suffixes=[["IL7R", (Text("GNLY"),)], ["LYZ", "CD74"]])
+    assert deep.shape == (2, 2, lm.n_dimensions())
+    assert np.array_equal(deep[0, 1], lm.embed(["CD3E GNLY"])[0])
+    assert lm.n_asked == 3
+
+
 def test_a_prompt_that_does_not_fit_beside_its_answer_is_refused():
     lm = ScriptedModel(max_tokens=4)
     assert lm.plan(["one two three four"]).n_tokens.tolist() == [4]

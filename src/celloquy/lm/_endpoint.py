@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from celloquy._runtime import cache_folder, require
-from celloquy.errors import InputError
 from celloquy.lm._answer_sets import answer_sets, constraints_of, one_seed_each
 from celloquy.lm._endpoint_ask import Asker, probe_body
 from celloquy.lm._endpoint_bodies import PATHS, closed_question, most_tokens, open_question
@@ -21,6 +20,7 @@ from celloquy.lm._endpoint_plan import EndpointPlan, plan_endpoint
 from celloquy.lm._endpoint_results import DryRun, EndpointScores, as_scores
 from celloquy.lm._endpoint_spend import MESSAGE_TOKENS, Spend, Tokens, estimate_tokens
 from celloquy.lm._endpoint_store import STORE_NAME, AnswerStore
+from celloquy.lm._offers import refuse_verb
 from celloquy.lm._protocol import Generated, Limits, PromptPlan
 from celloquy.lm._remote import (
     check_allowed,
@@ -125,6 +125,7 @@ class Endpoint:
         self,
         prompts: Sequence[Prompt | str] | PromptPlan,
         *,
+        suffixes: Sequence[Sequence[Prompt | str]] | None = None,
         pooling: Pooling | None = None,
         layer: int | None = None,
         too_long: TooLong = "refuse",
@@ -133,16 +134,10 @@ class Endpoint:
 
         Parameters
         ----------
-        prompts, pooling, layer, too_long
+        prompts, suffixes, pooling, layer, too_long
             As other backends take them.
-
-        Raises
-        ------
-        InputError
-            Always.
         """
-        msg = f"'{self.name}' cannot embed; it can generate and score."
-        raise InputError(msg, hint="embed with `st:minilm` or a local decoder, `hf:…`.")
+        refuse_verb(self.name, "embed", why="a server does not say what its vectors are")
 
     def score(
         self,

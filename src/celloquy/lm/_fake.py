@@ -17,7 +17,7 @@ from celloquy.errors import InputError
 from celloquy.lm._answer_sets import answer_sets, constraints_of, one_seed_each, padded
 from celloquy.lm._plan import plan_prompts
 from celloquy.lm._protocol import Capability, Generated, Limits, PromptPlan, Scores
-from celloquy.text import OneOf
+from celloquy.text import OneOf, plain_text
 from celloquy.text import Sequence as StringSequence
 
 if TYPE_CHECKING:
@@ -135,16 +135,19 @@ class ScriptedModel:
         self,
         prompts: Sequence[Prompt | str] | PromptPlan,
         *,
+        suffixes: Sequence[Sequence[Prompt | str]] | None = None,
         pooling: Pooling | None = None,
         layer: int | None = None,
         too_long: TooLong = "refuse",
     ) -> NDArray[np.float32]:
-        """Give one vector a prompt; shape ``(n, d)``.
+        """Give one vector a prompt, ``(n, d)``, or a suffix of each prompt, ``(n, s, d)``.
 
         Parameters
         ----------
         prompts
             Prompts as segments, plain texts, or a plan of them; length ``n``.
+        suffixes
+            Texts that follow each prompt, as many for each; `None` embeds the prompts alone.
         pooling, layer
             Taken as other backends take them; they change nothing.
         too_long
@@ -152,8 +155,14 @@ class ScriptedModel:
         """
         texts = self._texts(prompts, "embed", too_long=too_long)
         self._count(texts)
-        vectors = [self._vector_of(text) for text in texts]
-        return np.array(vectors, dtype=np.float32).reshape(len(texts), -1)
+        if suffixes is None:
+            vectors = [self._vector_of(text) for text in texts]
+            return np.array(vectors, dtype=np.float32).reshape(len(texts), -1)
+        after = [
+            [text + _text(one) for one in some] for text, some in zip(texts, suffixes, strict=True)
+        ]
+        deep = [[self._vector_of(text) for text in some] for some in after]
+        return np.array(deep, dtype=np.float32).reshape(len(texts), -1, self.n_dimensions())
 
     def score(
         self,
@@ -346,6 +355,10 @@ def _ids_of(texts: Sequence[str]) -> list[NDArray[np.int32]]:
         )
         for text in texts
     ]
+
+
+def _text(prompt: Prompt | str) -> str:
+    return prompt if isinstance(prompt, str) else plain_text(prompt)
 
 
 def _digest(*texts: str) -> bytes:
