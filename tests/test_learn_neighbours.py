@@ -110,3 +110,33 @@ def test_fewer_rows_than_asked_for_are_all_given():
 def test_what_cannot_be_searched_is_refused(make, message):
     with pytest.raises(InputError, match=message):
         make(np.eye(3, dtype=np.float32))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_leading_directions_of_a_large_reference_change_no_answer(metric):
+    rng = np.random.default_rng(3)
+    centres = rng.standard_normal((40, 64)) * np.linspace(6, 0.5, 64)
+    drawn = centres[rng.integers(0, 40, 21_000)] + 0.5 * rng.standard_normal((21_000, 64))
+    drawn[50:90] = drawn[50]  # copies of one cell, more than are kept as candidates
+    reference, queries = drawn[:17_000].astype(np.float32), drawn[16_900:].astype(np.float32)
+    index = NeighbourIndex(reference, metric=metric)
+    first = index.search(queries[:200], k=10)
+    assert index._leading is None
+    whole = index.search(queries, k=10)
+    assert index._leading is not None
+    np.testing.assert_array_equal(whole.rows[:200], first.rows)
+    np.testing.assert_array_equal(whole.distances[:200], first.distances)
+    rows, distances = exhaustive(queries[:200], reference, metric, 10)
+    np.testing.assert_array_equal(first.rows, rows)
+    np.testing.assert_allclose(first.distances, distances, rtol=1e-6, atol=1e-6)
+    copies = index.search(reference[50:51], k=10)
+    np.testing.assert_array_equal(copies.rows[0], np.arange(50, 60))
+
+
+def test_a_reference_without_leading_directions_is_searched_whole():
+    rng = np.random.default_rng(4)
+    reference = rng.standard_normal((17_000, 64)).astype(np.float32)
+    index = NeighbourIndex(reference)
+    found = index.search(reference[:4_096], k=1)
+    assert index._leading is None
+    np.testing.assert_array_equal(found.rows[:, 0], np.arange(4_096))

@@ -10,6 +10,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Heap = tuple[NDArray[np.float32], NDArray[np.int64], int]
+    """Lowest scores of each query, their rows, and the first row of the block at hand."""
+
 
 @numba.njit(cache=True, nogil=True)
 def _sift_down(scores: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
@@ -33,17 +36,17 @@ def _sift_down(scores: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
 def keep_lowest(
     products: NDArray[np.float32],
     halves: NDArray[np.float32],
-    heap: tuple[NDArray[np.float32], NDArray[np.int64]],
-    start: int,
+    heap: Heap,
+    queries: NDArray[np.int64],
 ) -> None:
-    """Fold one block of scores into each query's heap of lowest scores.
+    """Fold one block of scores into the heaps of lowest scores of some queries.
 
-    The score of reference row ``start + j`` for query ``i`` is ``halves[j] - products[i, j]``:
+    The score of row `j` of the block for query ``queries[i]`` is ``halves[j] - products[i, j]``:
     half the squared distance, less what is the same for all rows.
     """
-    scores, rows = heap
+    scores, rows, start = heap
     for i in range(products.shape[0]):
-        best, at, line = scores[i], rows[i], products[i]
+        best, at, line = scores[queries[i]], rows[queries[i]], products[i]
         worst = best[0]
         for j in range(len(line)):
             score = halves[j] - line[j]
@@ -52,6 +55,77 @@ def keep_lowest(
                 at[0] = start + j
                 _sift_down(best, at)
                 worst = best[0]
+
+
+_STEP = 64
+"""Rows whose bounds are looked at together."""
+
+
+@numba.njit(cache=True, nogil=True)
+def _count_below(
+    bounds: tuple[NDArray[np.float32], ...], rest: np.float32, worst: np.float32
+) -> int:
+    """Count rows whose bound is low enough; without a branch, so that it takes many at once."""
+    products, halves, rests = bounds
+    n = np.int32(0)
+    for j in range(len(products)):
+        n += np.int32(halves[j] - products[j] - rest * rests[j] < worst)
+    return int(n)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _product(left: NDArray[np.float32], right: NDArray[np.float32]) -> np.float32:
+    total = np.float32(0)
+    for d in range(len(left)):
+        total += left[d] * right[d]
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def keep_lowest_of_led(
+    bounds: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+    heap: Heap,
+    query_rests: NDArray[np.float32],
+    vectors: tuple[NDArray[np.float32], NDArray[np.float32], int],
+) -> NDArray[np.bool_]:
+    """Fold one block into each query's heap, from the leading part of the products.
+
+    Only rows whose score can be among the lowest get the rest of their product. `bounds` are
+    the leading products, the halves, and the lengths of what is left of the rows;
+    `query_rests` those of the queries; `vectors` end with the number of leading directions.
+    Says for which queries nothing was done, because so many rows were open that a matrix
+    product is faster.
+    """
+    products, halves, rests = bounds
+    scores, rows, start = heap
+    queries, block, n_led = vectors
+    n_rows = products.shape[1]
+    is_crowded = np.zeros(products.shape[0], dtype=np.bool_)
+    open_rows = np.empty(n_rows // 8 + _STEP, dtype=np.int64)
+    for i in range(products.shape[0]):
+        best, at, line, rest = scores[i], rows[i], products[i], query_rests[i]
+        worst = best[0]
+        n_open = 0
+        for begin in range(0, n_rows, _STEP):
+            end = min(begin + _STEP, n_rows)
+            here = (line[begin:end], halves[begin:end], rests[begin:end])
+            if _count_below(here, rest, worst):
+                for j in range(begin, end):
+                    open_rows[n_open] = j
+                    n_open += int(halves[j] - line[j] - rest * rests[j] < worst)
+                if n_open > n_rows // 8:
+                    is_crowded[i] = True
+                    break
+        if is_crowded[i]:
+            continue
+        for j in open_rows[:n_open]:
+            score = halves[j] - line[j] - _product(queries[i, n_led:], block[j, n_led:])
+            if score < worst:
+                best[0] = score
+                at[0] = start + j
+                _sift_down(best, at)
+                worst = best[0]
+    return is_crowded
 
 
 @numba.njit(cache=True, nogil=True)

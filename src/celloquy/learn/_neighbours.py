@@ -11,9 +11,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from celloquy.errors import InputError
+from celloquy.learn._leading import FEWEST_QUERIES, LeadingDirections, rest_lengths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from celloquy.learn._kernels import Heap
 
 Metric: TypeAlias = Literal["euclidean", "cosine"]
 
@@ -38,7 +41,8 @@ class NeighbourIndex:
     """The rows of a reference, ready to be searched exactly.
 
     Scores come from float32 matrix products, block by block, each folded at once into a
-    small heap a query, so memory depends on the blocks. The candidates' distances are then
+    small heap a query, so memory depends on the blocks; in a large reference, the leading
+    directions of its variance rule out most rows. The candidates' distances are then
     computed in float64, and a bound on the rounding of the products proves that no row
     outside the candidates can belong to the answer; the few queries without that proof
     (ties, copies of one cell) are searched again in float64. So the answer is that of an
@@ -76,6 +80,28 @@ class NeighbourIndex:
         if metric == "cosine":  # lengths are 1, and a zero vector is as far as a right angle
             squares = np.ones(len(squares))
         self._halves = (squares / 2).astype(np.float32)
+        self._leading: LeadingDirections | None = None
+        self._n_asked = 0
+
+    def _count(self, n_queries: int) -> None:
+        """Look for leading directions as soon as so much is asked that they pay."""
+        before, self._n_asked = self._n_asked, self._n_asked + n_queries
+        if before < FEWEST_QUERIES <= self._n_asked:
+            leading = LeadingDirections.find(self._placed)
+            if leading is not None:
+                self._group_rows(leading)
+
+    def _group_rows(self, leading: LeadingDirections) -> None:
+        """Turn the reference, and put its rows in the order of their groups."""
+        turned = leading.apply(self._placed)
+        groups = leading.groups(turned)
+        self._order = np.argsort(groups, kind="stable")
+        self._placed, self._halves = turned[self._order], self._halves[self._order]
+        self._rests = rest_lengths(self._placed, leading.n)
+        blocks = np.arange(len(self._placed)) // REFERENCE_ROWS
+        self._holds = np.zeros((blocks[-1] + 1, len(leading.centres)), dtype=np.bool_)
+        self._holds[blocks, groups[self._order]] = True
+        self._leading = leading
 
     def search(self, queries: NDArray[np.float32], *, k: int) -> Neighbours:
         """Find the `k` nearest reference rows of each query.
@@ -102,13 +128,17 @@ class NeighbourIndex:
                 f"{self.reference.shape[1]}."
             )
             raise InputError(msg)
+        self._count(len(queries))
         k = min(k, len(self.reference))
         rows = np.empty((len(queries), k), dtype=np.int64)
         distances = np.empty((len(queries), k), dtype=np.float64)
+        placed, groups = self._place_queries(queries)
+        order = np.argsort(groups, kind="stable")
 
         def answer(start: int) -> None:
-            here = slice(start, start + QUERY_ROWS)
-            rows[here], distances[here] = self._search_block(queries[here], k)
+            here = order[start : start + QUERY_ROWS]
+            found = self._search_block(queries[here], placed[here], groups[here], k=k)
+            rows[here], distances[here] = found
 
         # each thread takes whole blocks of queries, so none waits for another within a block
         with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -134,14 +164,29 @@ class NeighbourIndex:
         lengths[lengths == 0] = 1
         return np.asarray(vectors / lengths[:, None], dtype=np.float32)
 
+    def _place_queries(
+        self, queries: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Place queries as the reference is placed, and give the group of each."""
+        placed = self._place(queries)
+        if self._leading is None:
+            return placed, np.zeros(len(queries), dtype=np.int64)
+        placed = self._leading.apply(placed)
+        return placed, self._leading.groups(placed)
+
     def _search_block(
-        self, queries: NDArray[np.float32], k: int
+        self,
+        queries: NDArray[np.float32],
+        placed: NDArray[np.float32],
+        groups: NDArray[np.int64],
+        *,
+        k: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         from celloquy.learn._kernels import exact_distances
 
         cosine = self.metric == "cosine"
-        placed = self._place(queries)
-        scores, candidates = self._candidates(placed, min(k + SPARE, len(self.reference)))
+        n_kept = min(k + SPARE, len(self.reference))
+        scores, candidates = self._candidates(placed, groups, n_kept=n_kept)
         distances = exact_distances(queries, self.reference, candidates, cosine)
         rows, distances = _nearest(candidates, distances, k)
         if scores.shape[1] < len(self.reference):
@@ -153,20 +198,57 @@ class NeighbourIndex:
         return rows, distances
 
     def _candidates(
-        self, placed: NDArray[np.float32], n_kept: int
+        self, placed: NDArray[np.float32], groups: NDArray[np.int64], *, n_kept: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Give the lowest scores of each query, the highest of them first, and their rows."""
         from celloquy.learn._kernels import keep_lowest
 
         scores = np.full((len(placed), n_kept), np.inf, dtype=np.float32)
         rows = np.zeros((len(placed), n_kept), dtype=np.int64)
+        everyone = np.arange(len(placed))
         room = np.empty((len(placed), REFERENCE_ROWS), dtype=np.float32)
-        for start in range(0, len(self._placed), REFERENCE_ROWS):
+        for start in self._starts(groups):
             block = self._placed[start : start + REFERENCE_ROWS]
-            products = room if len(block) == REFERENCE_ROWS else None
-            products = np.matmul(placed, block.T, out=products)
-            halves = self._halves[start : start + REFERENCE_ROWS]
-            keep_lowest(products, halves, (scores, rows), start)
-        return scores, rows
+            products = room if len(block) == REFERENCE_ROWS else room[:, : len(block)].copy()
+            heap = (scores, rows, int(start))
+            if self._leading is not None:
+                self._fold_led(placed, block, products, heap)
+            else:
+                np.matmul(placed, block.T, out=products)
+                keep_lowest(products, self._halves[start : start + REFERENCE_ROWS], heap, everyone)
+        return scores, rows if self._leading is None else self._order[rows]
+
+    def _starts(self, groups: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give where each block begins, those that hold groups of the queries first."""
+        starts = np.arange(0, len(self._placed), REFERENCE_ROWS)
+        if self._leading is None:
+            return starts
+        is_near = self._holds[:, np.unique(groups)].any(axis=1)
+        return starts[np.argsort(~is_near, kind="stable")]
+
+    def _fold_led(
+        self,
+        placed: NDArray[np.float32],
+        block: NDArray[np.float32],
+        products: NDArray[np.float32],
+        heap: Heap,
+    ) -> None:
+        """Fold a block by its leading directions; by all of them where that is faster."""
+        from celloquy.learn._kernels import keep_lowest, keep_lowest_of_led
+
+        n = 0 if self._leading is None else self._leading.n
+        here = slice(heap[2], heap[2] + len(block))
+        np.matmul(placed[:, :n], block[:, :n].T, out=products)
+        is_crowded = keep_lowest_of_led(
+            (products, self._halves[here], self._rests[here]),
+            heap,
+            rest_lengths(placed, n),
+            (placed, block, n),
+        )
+        crowded = np.flatnonzero(is_crowded)
+        if len(crowded):
+            whole = products[crowded] + placed[crowded, n:] @ block[:, n:].T
+            keep_lowest(whole, self._halves[here], heap, crowded)
 
     def _is_proven(
         self,
