@@ -23,6 +23,8 @@ PACKAGES = (
     "celloquy.knowledge",
     "celloquy.text",
     "celloquy.text.compat",
+    "celloquy.tasks",
+    "celloquy.tasks.compat",
     "celloquy.lm",
     "celloquy.learn",
     "celloquy.roles",

@@ -17,7 +17,8 @@ import pytest
 import celloquy as cq
 
 PACKAGES = [
-    "checks", "evaluation", "io", "knowledge", "learn", "lm", "plotting", "roles", "text",
+    "checks", "evaluation", "io", "knowledge", "learn", "lm", "plotting", "roles", "tasks",
+    "tasks.compat", "text",
 ]  # fmt: skip
 HEAVY = ["torch", "scanpy", "matplotlib", "sklearn", "numba", "transformers", "umap"]
 
@@ -131,7 +132,8 @@ def test_help_loads_nothing_heavy():
         import contextlib, io, json, sys
         from celloquy.apps.cli import main
         verbs = ["check", "sentences", "reconstruct", "encode", "annotate", "doctor", "demo"]
-        for verb in ([], *([verb] for verb in verbs), ["data"], ["data", "get"]):
+        groups = [["data"], ["data", "get"], ["tasks"], ["tasks", "import"]]
+        for verb in ([], *([verb] for verb in verbs), *groups):
             sys.argv = ["celloquy", *verb, "--help"]
             with contextlib.redirect_stdout(io.StringIO()) as told:
                 with contextlib.suppress(SystemExit):
@@ -148,6 +150,7 @@ def test_help_loads_nothing_heavy():
         ("celloquy", "py.typed"),
         ("celloquy.knowledge", "markers.tsv"),
         ("celloquy.evaluation", "blood_types.tsv"),
+        ("celloquy.tasks", "files/cell_type.yaml"),
         ("celloquy.text", "rank_curve_default.json"),
     ],
 )

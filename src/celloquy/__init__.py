@@ -53,7 +53,9 @@ _PLACES = {
     "write": "celloquy.io:write_h5ad",
     "write_sentences": "celloquy.text:write_sentences",
 }
-_PACKAGES = ("checks", "evaluation", "io", "knowledge", "learn", "lm", "plotting", "roles", "text")
+_PACKAGES = (
+    "checks", "evaluation", "io", "knowledge", "learn", "lm", "plotting", "roles", "tasks", "text",
+)  # fmt: skip
 _PLACES |= {package: f"celloquy.{package}:" for package in _PACKAGES}
 
 

@@ -95,6 +95,15 @@ def write_examples(
 ) -> None:
     """Write examples as JSON lines with ``prompt``, ``answer`` and what else they have.
 
+    Parameters
+    ----------
+    examples
+        What is asked, with the answers held to be true.
+    path
+        Where the file shall be.
+    overwrite
+        Whether an existing file is replaced.
+
     Raises
     ------
     InputError
@@ -113,6 +122,15 @@ def write_alpaca(
     examples: Sequence[Example], path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> None:
     """Write examples in the alpaca form: ``instruction``, ``input`` and ``output``.
+
+    Parameters
+    ----------
+    examples
+        What is asked, with the answers held to be true.
+    path
+        Where the file shall be.
+    overwrite
+        Whether an existing file is replaced.
 
     Raises
     ------

@@ -45,6 +45,15 @@ class Imported:
 def write_task(task: Task, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write a task as a YAML file.
 
+    Parameters
+    ----------
+    task
+        What is written.
+    path
+        Where the file shall be.
+    overwrite
+        Whether an existing file is replaced.
+
     Raises
     ------
     InputError

@@ -12,6 +12,15 @@ def cell2sentence_template_draws(n_templates: int, n: int, *, seed: int = 42) ->
 
     Its draw goes through Python's global random state; this one leaves that untouched.
 
+    Parameters
+    ----------
+    n_templates
+        How many templates there are to choose from.
+    n
+        How many rows.
+    seed
+        The seed; Cell2Sentence's is 42.
+
     Raises
     ------
     InputError

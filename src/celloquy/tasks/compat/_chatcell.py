@@ -58,6 +58,13 @@ class GeneratedCounts:
 def chatcell_generated(texts: Sequence[str], vocabulary: Collection[str]) -> GeneratedCounts:
     """Count genes of generated cells as ChatCell does (AF-30): words in capitals.
 
+    Parameters
+    ----------
+    texts
+        Generated cell sentences.
+    vocabulary
+        The genes, in capitals.
+
     Raises
     ------
     InputError
