@@ -157,6 +157,15 @@ def record_of_lm(lm: LanguageModel) -> dict[str, str]:
     return {"name": lm.name, "revision": lm.revision, "precision": lm.precision}
 
 
+def said_of_server(lm: LanguageModel) -> dict[str, Any]:
+    """Give what a server's model says of itself after it was asked; nothing of a local one."""
+    record = getattr(lm, "record", None)
+    if record is None:
+        return {}
+    known = {name: value for name, value in record().items() if value is not None and name != "lm"}
+    return {**known, "provider_models": ", ".join(known.get("provider_models", ()))}
+
+
 def as_task(task: Task | str | os.PathLike[str]) -> Task:
     """Give a task, by its name or file if it is not one yet."""
     return task if isinstance(task, Task) else load_task(task)

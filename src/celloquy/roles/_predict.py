@@ -11,7 +11,7 @@ import numpy as np
 from celloquy.errors import InputError
 from celloquy.io import Results, add_results, refuse_taken, write_annotated
 from celloquy.learn import UNKNOWN, ancestry_of
-from celloquy.roles._asking import Asking, prepare, told_where
+from celloquy.roles._asking import Asking, prepare, said_of_server, told_where
 from celloquy.roles._calibrations import calibration_for, refuse_calibration_cells
 from celloquy.roles._cells import open_cells
 from celloquy.roles._collect import collect, discard_parts
@@ -113,6 +113,7 @@ def predict(
             refuse_cut(rows, asking)
         refuse_calibration_cells(calibration, rows)
         record = _record(asking, options, cells, calibration)
+        announce(asking, rows)
         collected = collect(
             cells.stream, _asked(rows, asking, reading), out=out, config=record,
             overwrite=overwrite, shard_size=options.shard_size, n_rows=rows.n_rows,
@@ -120,6 +121,7 @@ def predict(
         names = cells.stream.obs().index
     table = table_of(key, reading, collected, names=names, rows=rows.row_of_cell)
     record |= _counts(table, key, collected, record)
+    record["lm"] |= said_of_server(asking.lm)
     matrix = _matrix(collected, rows) if options.probabilities else None
     predicted = Predicted(key, table, record, asking.labels, matrix)
     _keep(source, predicted, out=out, overwrite=overwrite)
@@ -160,6 +162,13 @@ def _asked(rows: Rows, asking: Asking, reading: Reading) -> Work:
         }
 
     return work
+
+
+def announce(asking: Asking, rows: Rows) -> None:
+    """Tell a server's model how much will be asked, so that it can say what leaves."""
+    expect = getattr(asking.lm, "expect", None)
+    if expect is not None:
+        expect(rows.n_rows, fields=asking.columns)
 
 
 def plans_of(rows: Rows, asking: Asking) -> Iterator[tuple[Asked, PromptPlan]]:
@@ -234,6 +243,7 @@ def _counts(
     return {
         "n_obs": len(table),
         "coverage": float((table[key] != UNKNOWN).mean()) if len(table) else 0.0,
+        "n_unanswered": int(((table[key] == UNKNOWN).to_numpy() & ~np.isfinite(score)).sum()),
         "has_probabilities": has_scores,
         "calibrated": bool(record["calibrated"]) and has_scores,
         "note": note,
