@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celloquy.lm._decoder import Decoder
+from celloquy.lm._describe import describe_lm
 from celloquy.lm._embed import EmbeddedTexts, embed_texts
 from celloquy.lm._endpoint import Endpoint, load_endpoint
 from celloquy.lm._endpoint_options import EndpointOptions
@@ -10,6 +11,7 @@ from celloquy.lm._endpoint_results import DryRun, EndpointScores
 from celloquy.lm._endpoint_store import AnswerStore
 from celloquy.lm._fake import ScriptedModel
 from celloquy.lm._formats import PromptFormat
+from celloquy.lm._known import KnownCheckpoint, known_checkpoints
 from celloquy.lm._load import BACKENDS, load_lm
 from celloquy.lm._protocol import (
     Capability,
@@ -36,6 +38,7 @@ __all__ = [
     "EndpointOptions",
     "EndpointScores",
     "Generated",
+    "KnownCheckpoint",
     "LanguageModel",
     "Limits",
     "Pooling",
@@ -47,7 +50,9 @@ __all__ = [
     "Seq2Seq",
     "TooLong",
     "VectorStore",
+    "describe_lm",
     "embed_texts",
+    "known_checkpoints",
     "load_endpoint",
     "load_lm",
 ]

@@ -18,6 +18,7 @@ from celloquy.apps.cli._data import data
 from celloquy.apps.cli._demo import demo
 from celloquy.apps.cli._doctor import doctor
 from celloquy.apps.cli._encode import encode
+from celloquy.apps.cli._lm import lm
 from celloquy.apps.cli._reconstruct import reconstruct
 from celloquy.apps.cli._sentences import sentences
 from celloquy.apps.cli._tasks import tasks
@@ -36,6 +37,7 @@ for verb in (check, sentences, reconstruct, encode, annotate, doctor, demo):
     app.command()(verb)
 app.add_typer(data, name="data")
 app.add_typer(tasks, name="tasks")
+app.add_typer(lm, name="lm")
 
 
 @app.callback(invoke_without_command=True)
