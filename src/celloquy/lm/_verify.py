@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 N_TOKENS = 12
 _SPLIT = 7
+_HINT = "use GPT-2, GPT-NeoX, Llama, Mistral, Qwen3 or Gemma, or a server (`openai:`)."
 
 
 def refuse_unknown_flow(network: CausalNetwork, *, has_cache: bool = True) -> None:
@@ -39,12 +40,16 @@ def refuse_unknown_flow(network: CausalNetwork, *, has_cache: bool = True) -> No
     n_rows = int(network.model.get_input_embeddings().weight.shape[0])
     ids = torch.randint(n_rows, (1, N_TOKENS), generator=torch.Generator().manual_seed(0))
     ids = ids.to(network.device)
-    with torch.inference_mode():
-        whole = network.model(input_ids=ids, use_cache=False).logits.float()
-        _refuse_other(network, network.logits(network.hidden(ids)), whole, "its logits are scaled")
-        if has_cache:
-            apart = network.logits(_in_two(network, ids))
-            _refuse_other(network, apart, whole[:, _SPLIT:], "it reads cached tokens otherwise")
+    try:
+        with torch.inference_mode():
+            whole = network.model(input_ids=ids, use_cache=False).logits.float()
+            alone = network.logits(network.hidden(ids))
+            apart = network.logits(_in_two(network, ids)) if has_cache else whole[:, _SPLIT:]
+    except (ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        msg = _message(network, f"it cannot be asked piece by piece ({error})")
+        raise CheckpointError(msg, hint=_HINT) from error
+    _refuse_other(network, alone, whole, "its logits are scaled")
+    _refuse_other(network, apart, whole[:, _SPLIT:], "it reads cached tokens otherwise")
 
 
 def _in_two(network: CausalNetwork, ids: torch.Tensor) -> torch.Tensor:
@@ -76,7 +81,8 @@ def _refuse_other(
     tolerance = 1e-3 if network.dtype == torch.float32 else 5e-2
     scale = float(expected.abs().max())
     if float((found - expected).abs().max()) > tolerance * max(scale, 1e-6):
-        family = network.config.model_type
-        msg = f"Networks of the family {family!r} are not known here: {why}."
-        hint = "use GPT-2, GPT-NeoX, Llama, Mistral, Qwen3 or Gemma, or a server (`openai:`)."
-        raise CheckpointError(msg, hint=hint)
+        raise CheckpointError(_message(network, why), hint=_HINT)
+
+
+def _message(network: CausalNetwork, why: str) -> str:
+    return f"Networks of the family {network.config.model_type!r} are not known here: {why}."
