@@ -145,7 +145,10 @@ def read_prompt_logprobs(answer: Mapping[str, Any], said: str, *, ends: bool) ->
         first = next(iter(step.values()), None) if isinstance(step, dict) else None
         pieces.append(str(first.get("decoded_token") or "") if isinstance(first, dict) else "")
         values.append(first.get("logprob") if isinstance(first, dict) else None)
-    start = "".join(pieces).rfind(said)
+    whole = "".join(pieces)
+    start = whole.rfind(said)
+    if start > 0 and whole[start - 1] == " ":  # one answer's first token may hold the space
+        start, said = start - 1, f" {said}"
     return _span(pieces, values, said=said, start=start, ends=ends)
 
 
@@ -210,9 +213,8 @@ def _span(
     stop, place, first, last = start + len(said), 0, -1, -1
     for number, piece in enumerate(pieces):
         after = place + len(piece)
-        is_spaced = place == start - 1 and whole[place : place + 1].isspace() and after > start
-        if piece and (place == start or is_spaced):
-            first = number
+        if place == start and piece:
+            first = number - _hidden(pieces[:number], said)
         if first >= 0 and last < 0 and after >= stop and not whole[stop:after].strip():
             last = number
         place = after
@@ -222,3 +224,12 @@ def _span(
         msg = f"The server's tokens do not begin and end with the answer {said!r}."
         raise BackendError(msg, hint='pass `EndpointOptions(scoring="schema")`.')
     return Span(sum(value for value in taken if value is not None), count)
+
+
+def _hidden(before: Sequence[str], said: str) -> int:
+    """Count tokens that show nothing, as they hold but the first bytes of an answer's letter."""
+    most = len(said[:1].encode()) - 1
+    count = 0
+    while count < min(most, len(before)) and not before[len(before) - 1 - count]:
+        count += 1
+    return count

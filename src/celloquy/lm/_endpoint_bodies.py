@@ -182,14 +182,20 @@ def exact_text(texts: Sequence[str], *, model: str) -> Body:
 
 
 def with_answer(prompt: Prompt | str, answer: str, *, ends: bool) -> tuple[str, int]:
-    """Write an answer after a plain prompt; give the text and where the answer begins.
+    r"""Write an answer after a plain prompt; give the text and where the answer begins.
 
-    A space stands between them unless the prompt ends in one; a line break ends the answer.
+    A space stands between them, and counts as the answer's, unless the prompt is empty or ends
+    a line. A line break ends the answer.
+
+    Examples
+    --------
+    >>> with_answer("It is a", "T cell", ends=True), with_answer("It is a ", "B", ends=False)
+    (('It is a T cell\n', 7), ('It is a B', 7))
     """
     before = as_text(prompt)
-    if before and not before[-1].isspace():
-        before += " "
-    return before + answer + "\n" * ends, len(before)
+    before = before.removesuffix(" ")
+    between = " " if before and not before[-1].isspace() else ""
+    return before + between + answer + "\n" * ends, len(before)
 
 
 def most_tokens(body: Body) -> Tokens:
