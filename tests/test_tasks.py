@@ -46,6 +46,7 @@ ASKED_FOR = {
     "pseudo_cell", "drug_sensitivity", "perturbation_response", "perturbation_effect",
     "t_cell_reactivity", "multicell_tissue", "tissue_sample", "cell_type_sample", "abstract",
     "gene_set_name", "gene_set_members", "gene_property", "gene_interaction", "gene_disease",
+    "cell_type_choice", "cluster_cell_type_choice",
 }  # fmt: skip
 LABELS = st.lists(
     st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1, max_size=20)

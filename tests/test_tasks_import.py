@@ -112,7 +112,7 @@ def test_inference_needs_neither_a_label_nor_an_organism_af_21(tmp_path):
 WRONG_PROMPTS = [
     ({"model_inputs": ["x"], "response": ["{cell_type}"]},
      "has no key 'model_input'; the closest is 'model_inputs'"),
-    ({"model_input": ["x"], "respons": "x"}, "has no key 'response'; the closest is 'respons'"),
+    ({"model_input": ["x"], "responze": "x"}, "has no key 'response'; the closest is 'responze'"),
     ({"model_input": ["{single_cell_sentence}"], "response": ["{cell_type}."]},
      "entry 1 of 'model_input' has the placeholder {single_cell_sentence}; the closest is "
      "'cell_sentence'"),
@@ -151,10 +151,10 @@ def test_alpaca_examples_are_read_with_or_without_an_answer_ch_4(tmp_path):
 
 
 WRONG_ALPACA = [
-    ([{"instruction": "a"}, {"instrution": "b"}],
-     "entry 2 has no key 'instruction'; the closest is 'instrution'"),
-    ([{"instruction": "a", "ouput": "b"}],
-     "entry 1 has the key 'ouput', which is not read; the closest is 'output'"),
+    ([{"instruction": "a"}, {"instructio": "b"}],
+     "entry 2 has no key 'instruction'; the closest is 'instructio'"),
+    ([{"instruction": "a", "outpt": "b"}],
+     "entry 1 has the key 'outpt', which is not read; the closest is 'output'"),
     ([{"instruction": 3}], "entry 1: 'instruction' is a text, not 3"),
     ([{"instruction": "a", "history": [["x", "y"]]}],
      "entry 1 has the key 'history', which is not read"),

@@ -292,5 +292,5 @@ def test_predictions_of_other_questions_are_refused(name):
 def test_a_metric_or_parser_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="no metric 'macrof1'; the closest is 'macro_f1'"):
         METRICS["macrof1"]
-    with pytest.raises(InputError, match="no parser 'lable'; the closest is 'label'"):
-        PARSERS["lable"]
+    with pytest.raises(InputError, match="no parser 'labl'; the closest is 'label'"):
+        PARSERS["labl"]

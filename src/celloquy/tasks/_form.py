@@ -97,7 +97,7 @@ def _inputs(found: Located) -> dict[str, Input]:
     for name, place in table.items():
         if not NAME.fullmatch(name) or name == "a":
             msg = f"An input is named in small letters, digits and underscores, not {name!r}."
-            raise place.refusal(msg, hint="write it like `cell_sentence`.")
+            raise place.key_refusal(msg, hint="write it like `cell_sentence`.")
         inputs[name] = _input(name, place)
     for name, given in inputs.items():
         counted = inputs.get(given.of or "")

@@ -28,6 +28,8 @@ class Located:
     """The text of the file."""
     node: yaml.Node
     """What the YAML parser found."""
+    key: yaml.Node | None = None
+    """The key that it stands under, if it stands under one."""
 
     def refusal(
         self, message: str, *, hint: str, place: tuple[int, int] | None = None
@@ -36,6 +38,11 @@ class Located:
         start = self.node.start_mark
         line, column = place or (start.line + 1, start.column + 1)
         return InputError(f"{self.file}:{line}:{column}: {message}", hint=hint)
+
+    def key_refusal(self, message: str, *, hint: str) -> InputError:
+        """Make the error that says where the key stands."""
+        start = (self.key or self.node).start_mark
+        return self.refusal(message, hint=hint, place=(start.line + 1, start.column + 1))
 
     def table(self, what: str) -> dict[str, Located]:
         """Read it as a mapping from words to values.
@@ -54,7 +61,7 @@ class Located:
             if key in found:
                 msg = f"The key {key!r} repeats."
                 raise self._at(key_node).refusal(msg, hint="keep one of the two.")
-            found[key] = self._at(value_node)
+            found[key] = Located(self.file, self.source, value_node, key_node)
         return found
 
     def entries(self, what: str) -> list[Located]:
@@ -153,7 +160,7 @@ def refuse_other_keys(table: Mapping[str, Located], known: Iterable[str], *, wha
     for key, value in table.items():
         if key not in known:
             msg = f"{what} has no key {key!r}{closest(key, known)}."
-            raise value.refusal(msg, hint=f"the keys are: {', '.join(known)}.")
+            raise value.key_refusal(msg, hint=f"the keys are: {', '.join(known)}.")
 
 
 def read_located(source: str, *, file: str) -> Located:
