@@ -7,6 +7,7 @@ from celloquy.roles._calibrations import calibrate
 from celloquy.roles._cells import ReadOptions
 from celloquy.roles._predict import predict
 from celloquy.roles._predict_options import PredictOptions
+from celloquy.roles._predict_plan import PredictionPlan, plan_prediction
 from celloquy.roles._prediction import Predicted
 from celloquy.roles._reference import load_or_fit
 from celloquy.roles._text_vectors import TextSource
@@ -26,6 +27,7 @@ __all__ = [
     "Encoding",
     "PredictOptions",
     "Predicted",
+    "PredictionPlan",
     "ReadOptions",
     "TextSource",
     "annotate",
@@ -34,6 +36,7 @@ __all__ = [
     "encode_genes",
     "encode_together",
     "load_or_fit",
+    "plan_prediction",
     "predict",
     "read_block",
 ]

@@ -132,10 +132,17 @@ class Asking:
 
     def n_answer_tokens(self) -> int:
         """Count the tokens of the longest answer, its end included."""
+        return max(self._lengths())
+
+    def n_label_tokens(self) -> int:
+        """Count the tokens of all answers together, their ends included."""
+        return sum(self._lengths())
+
+    def _lengths(self) -> list[int]:
         form = getattr(self.lm, "format", None)
         if form is not None:
-            return max(len(form.answer_ids(answer, ends=True)) for answer in self.answers)
-        return int(self.lm.plan(self.answers).n_tokens.max()) + 1
+            return [len(form.answer_ids(answer, ends=True)) for answer in self.answers]
+        return [int(n) + 1 for n in self.lm.plan(self.answers).n_tokens]
 
     def record(self) -> dict[str, Any]:
         """Say what is asked of whom, in plain values."""
