@@ -350,3 +350,12 @@ def test_a_temporary_folder_that_is_full_is_told(tmp_path):
     )  # fmt: skip
     assert "is full; rows are kept there" in done.stdout
     assert "set TMPDIR" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "found"), [([1, 2], "a list"), (None, "a NoneType"), (3, "an int")]
+)
+def test_what_is_neither_cells_nor_a_path_is_named(source, found):
+    with pytest.raises(InputError, match=rf"an AnnData or a path; got {found}\.") as refusal:
+        open_stream(source)
+    assert "anndata.AnnData(matrix, obs, var)" in refusal.value.hint

@@ -431,6 +431,16 @@ def test_scaled_values_are_refused_with_the_slot_that_can_be_used(reference, ada
     assert found.record["slot"] == "raw.X"
 
 
+def test_a_wrong_slot_of_the_reference_is_refused_with_the_option_of_the_reference(adata):
+    labelled = adata.copy()
+    labelled.raw = log1p_of(labelled)
+    labelled.X = labelled.X.toarray() - labelled.X.toarray().mean(axis=0)
+    with pytest.raises(InputError, match=r"^Of the reference: X .*scaled values") as refusal:
+        cq.annotate(adata, reference=labelled, label_key="cell_type")
+    assert "read_reference=ReadOptions(use_raw=True)" in refusal.value.hint
+    assert "--reference-raw" in refusal.value.hint
+
+
 @pytest.mark.parametrize(
     "recipe",
     [

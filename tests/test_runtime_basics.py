@@ -229,6 +229,13 @@ def test_the_progress_line_is_a_summary_where_there_is_no_terminal():
     assert re.fullmatch(r"10 cells in \d s · 3 unparsed\n", out.getvalue())
 
 
+def test_a_run_that_went_on_says_what_was_done_before():
+    out = io.StringIO()
+    with Progress(3_000, unit="cells", stream=out) as progress:
+        progress.advance(1_000)
+    assert re.fullmatch(r"1,000 cells in \d s, 2,000 done before\n", out.getvalue())
+
+
 def test_a_failed_block_has_no_summary():
     out = io.StringIO()
     with pytest.raises(RuntimeError), Progress(10, unit="cells", stream=out):

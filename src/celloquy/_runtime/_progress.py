@@ -14,7 +14,8 @@ class Progress:
     """A line that counts, as a context manager.
 
     On a terminal the line moves while work goes on. Elsewhere nothing is written but the
-    summary, so that a log holds one line a job. A block that fails leaves no summary.
+    summary, so that a log holds one line a job. A block that fails leaves no summary; one that
+    ends well with less than the total went on from an earlier run, and the summary says so.
 
     Parameters
     ----------
@@ -75,6 +76,8 @@ class Progress:
         if error is None:
             seconds = time.monotonic() - self._began
             done = f"{self._done:,} {self._unit} in {_spoken(seconds)}"
+            if self._done < self._total:
+                done += f", {self._total - self._done:,} done before"
             self._stream.write(" · ".join([done, *self._notes]) + "\n")
             self._stream.flush()
 

@@ -80,6 +80,9 @@ def open_stream(
         msg = f"`layer={layer!r}` and `use_raw=True` name two slots, and one is read."
         raise InputError(msg, hint="leave one of them out.")
     if not isinstance(source, (str, os.PathLike)):
+        if not hasattr(source, "obs_names"):
+            msg = f"Cells come as an AnnData or a path; got {_article(type(source).__name__)}."
+            raise InputError(msg, hint="make an AnnData: `anndata.AnnData(matrix, obs, var)`.")
         _refuse_transpose(AnnData=transpose)
         return stream_adata(source, layer=layer, use_raw=use_raw)
     path = Path(source)
@@ -92,6 +95,10 @@ def open_stream(
         return stream_table(path, transpose=transpose)
     _refuse_transpose(**{path.name: transpose})
     return _stream_file(path, ending, layer=layer, use_raw=use_raw)
+
+
+def _article(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiouAEIOU' else 'a'} {word}"
 
 
 def _stream_file(path: Path, ending: str, *, layer: str | None, use_raw: bool) -> MatrixStream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from celloquy.roles._targets import Source, is_adata
 from celloquy.roles._text_vectors import TextSource, needs_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Literal
 
     from numpy.typing import NDArray
@@ -167,7 +168,10 @@ def _labelled(
     if label_key is None:
         msg = "A reference of cells needs the name of its label column, and `label_key` is None."
         raise InputError(msg, hint='pass `label_key="cell_type"` (`--label-key`).')
-    with open_cells(reference, verb="annotate", read=read or ReadOptions()) as cells:
+    with (
+        _hints_for_reference(),
+        open_cells(reference, verb="annotate", read=read or ReadOptions()) as cells,
+    ):
         labels = obs_column(cells.stream, label_key)
         words = labels.astype(str).str.strip()
         labelled = np.flatnonzero((labels.notna() & ~words.isin(["", UNKNOWN])).to_numpy())
@@ -186,6 +190,34 @@ def _labelled(
         }
     chosen = [str(label) for label in labels.iloc[rows]]
     return _Labelled(block, chosen, names, len(labelled), recipe, provenance)
+
+
+_SAID = {
+    "`use_raw=True` (`--raw`)": "`read_reference=ReadOptions(use_raw=True)` (`--reference-raw`)",
+    "(`--layer ": "(`--reference-layer ",
+}
+"""How a slot is named for the query, and for the reference."""
+
+
+@contextmanager
+def _hints_for_reference() -> Iterator[None]:
+    """Let a hint about a slot name the options of the reference.
+
+    Raises
+    ------
+    InputError
+        If the block raises one.
+    """
+    try:
+        yield
+    except InputError as error:
+        hint = error.hint
+        for query, reference in _SAID.items():
+            hint = None if hint is None else hint.replace(query, reference)
+        if hint == error.hint:
+            raise
+        msg = f"Of the reference: {error}"
+        raise InputError(msg, hint=hint) from error
 
 
 def cells_digest(reference: Reference) -> str:
