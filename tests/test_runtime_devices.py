@@ -59,7 +59,7 @@ def test_the_processor_is_read_from_what_linux_says(tmp_path):
         True,
         False,
     )
-    assert found.is_fast_in_bf16
+    assert not found.is_fast_in_bf16
     assert found.n_cores >= 1
 
 
@@ -74,6 +74,12 @@ def test_without_torch_and_without_a_word_of_the_system_nothing_is_claimed(tmp_p
     found = processor(tmp_path / "absent")
     assert found.has_avx512_bf16 is None
     assert not found.is_fast_in_bf16
+
+
+def test_tiles_are_fast_in_bf16_and_vectors_where_that_was_measured():
+    assert Processor("Intel", 2, has_avx512_bf16=True, has_amx_bf16=True).is_fast_in_bf16
+    assert Processor("AMD EPYC", 2, has_avx512_bf16=True, has_amx_bf16=False).is_fast_in_bf16
+    assert not Processor("Intel", 2, has_avx512_bf16=True, has_amx_bf16=False).is_fast_in_bf16
 
 
 def test_a_processor_without_either_is_not_fast_in_bf16():
