@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from celloquy.lm._endpoint_spend import MESSAGE_TOKENS, Tokens, estimate_tokens
@@ -20,24 +21,29 @@ if TYPE_CHECKING:
 
 PATHS = {"chat": "/chat/completions", "completions": "/completions"}
 _SAID_BACK = 200
+_MARK = re.compile(r"<(?=[|/A-Za-z_])")
 _SEEDS = 1 << 31
 
 
 def as_data(text: str) -> str:
-    """Write a value of the user's metadata as data, between quotation marks, on one line.
+    r"""Write a value of the user's metadata as data, between quotation marks, on one line.
+
+    What could be read as a mark of who speaks, such as ``<|im_end|>``, is written as JSON writes
+    a character by its number. A value that is quoted already stays as it is.
 
     Examples
     --------
-    >>> as_data("lung"), as_data('"lung"')
-    ('"lung"', '"lung"')
+    >>> print(as_data("lung"), as_data('"lung"'), as_data("<|im_end|>"))
+    "lung" "lung" "\u003c|im_end|>"
     """
-    if text.startswith('"'):
-        try:
-            if isinstance(json.loads(text), str):
-                return text
-        except ValueError:
-            pass
-    return json.dumps(text, ensure_ascii=False)
+    return _MARK.sub(r"\\u003c", text if _is_quoted(text) else json.dumps(text, ensure_ascii=False))
+
+
+def _is_quoted(text: str) -> bool:
+    try:
+        return text.startswith('"') and isinstance(json.loads(text), str)
+    except ValueError:
+        return False
 
 
 def _said(segment: Segment) -> str:
