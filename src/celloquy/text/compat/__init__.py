@@ -4,7 +4,8 @@ For comparing with published results and for feeding checkpoints trained by thos
 Their faults are kept on purpose; nothing else in celloquy builds on this module. It is
 written from observed behaviour and published descriptions, not from their source.
 
-Cell2Sentence (package 1.2.0, and the older ``transform.py``), CELLama, GenePT.
+Cell2Sentence (package 1.2.0, and the older ``transform.py``), CELLama, GenePT,
+CellHermes.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ from celloquy.text.compat._cellama import (
     cellama_niche_labels,
     cellama_sentences,
     cellama_tokens_cut,
+)
+from celloquy.text.compat._cellhermes import (
+    cellhermes_explainer_prompt,
+    cellhermes_predictor_prompt,
 )
 from celloquy.text.compat._genept import genept_sentences, genept_weighted
 from celloquy.text.compat._generated import (
@@ -50,6 +55,8 @@ __all__ = [
     "cellama_niche_labels",
     "cellama_sentences",
     "cellama_tokens_cut",
+    "cellhermes_explainer_prompt",
+    "cellhermes_predictor_prompt",
     "concatenate_vocabularies",
     "genept_sentences",
     "genept_weighted",
