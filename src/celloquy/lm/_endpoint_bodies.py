@@ -206,7 +206,7 @@ def with_answer(prompt: Prompt | str, answer: str, *, ends: bool) -> tuple[str, 
 
 def most_tokens(body: Body) -> Tokens:
     """Tokens that a question may take at most: what it says, as estimated, and its answer."""
-    said = body.get("messages", body.get("prompt"))
+    said: Any = body["messages"] if "messages" in body else body["prompt"]
     if isinstance(said, str):
         sent = estimate_tokens(said)
     elif all(isinstance(one, str) for one in said):
