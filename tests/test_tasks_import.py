@@ -193,6 +193,19 @@ def test_what_is_no_json_is_refused_with_its_place(tmp_path, text, message):
         read_alpaca(tmp_path / "a.json")
 
 
+def test_a_line_that_is_no_json_is_refused_with_its_number(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"instruction": "a"}\n\n{"instruction": }\n', "utf-8")
+    with pytest.raises(InputError, match=r"a\.jsonl:3:17: this is no JSON"):
+        read_alpaca(tmp_path / "a.jsonl")
+
+
+def test_two_files_that_would_get_one_name_are_refused(tmp_path):
+    put(tmp_path / "a.json", ALPACA)
+    (tmp_path / "a.jsonl").write_text(json.dumps(ALPACA[0]), "utf-8")
+    with pytest.raises(InputError, match=r"'a.json' and 'a.jsonl' would both become 'a.examples"):
+        import_tasks(tmp_path, tmp_path)
+
+
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "a.json").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="cannot be read as text"):

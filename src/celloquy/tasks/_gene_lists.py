@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from celloquy.tasks._answers import Allowed
 
-_BETWEEN = re.compile(r"[\s,;]+")
+_BETWEEN = str.maketrans(",;", "  ")
 _CELL = re.compile(r"^[ \t]*Cell (\d+):[ \t]*$", re.MULTILINE)
 
 
@@ -31,7 +31,7 @@ def read_genes(text: str, asked: Asked) -> ParsedAnswer:
     >>> answer.value, answer.counts
     (('CD3E', 'IL7R'), {'known': 2, 'unknown': 1, 'repeated': 1})
     """
-    words = [word for word in _BETWEEN.split(asked.bare(text)) if word]
+    words = asked.bare(text).translate(_BETWEEN).split()
     known = _container(asked.allowed)
     if words and words[-1].endswith(".") and (known is None or words[-1] not in known):
         words[-1] = words[-1][:-1]

@@ -91,8 +91,8 @@ def import_tasks(
     Raises
     ------
     InputError
-        If there is no such file, one of them is of another form, or a file that would be
-        written exists.
+        If there is no such file, one of them is of another form, two would get the same name,
+        or a file that would be written exists.
     """
     source, out = Path(source), Path(out)
     read: list[tuple[Imported, Task | list[Example]]] = []
@@ -111,6 +111,7 @@ def import_tasks(
         )
         target = out / f"{path.stem}.examples.jsonl"
         read.append((Imported(path, target, form, len(examples)), examples))
+    _refuse_alike([done for done, _ in read])
     for done, _ in read:
         refuse_existing(done.target, overwrite=overwrite)
     for done, found in read:
@@ -119,6 +120,22 @@ def import_tasks(
         else:
             write_task(found, done.target, overwrite=overwrite)
     return [done for done, _ in read]
+
+
+def _refuse_alike(found: list[Imported]) -> None:
+    """Refuse two files that would be written under one name.
+
+    Raises
+    ------
+    InputError
+        If there are two.
+    """
+    first: dict[Path, Path] = {}
+    for one in found:
+        other = first.setdefault(one.target, one.source)
+        if other != one.source:
+            msg = f"'{other.name}' and '{one.source.name}' would both become '{one.target.name}'."
+            raise InputError(msg, hint="rename one of them.")
 
 
 def _files(source: Path) -> list[Path]:

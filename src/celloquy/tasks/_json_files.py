@@ -19,19 +19,32 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 (whatever the file holds)
     Raises
     ------
     InputError
-        If it cannot be read, or is no JSON; line and column are told.
+        If it cannot be read as text, or is no JSON; line and column are told.
     """
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         msg = f"'{path}' cannot be read as text: {error}."
         raise InputError(msg, hint="JSON is UTF-8 text.") from error
+    if path.suffix == ".jsonl":
+        lines = [(i, line) for i, line in enumerate(text.split("\n"), start=1) if line.strip()]
+        return [_parse(line, path, number=number) for number, line in lines]
+    return _parse(text, path)
+
+
+def _parse(text: str, path: Path, *, number: int = 1) -> Any:  # noqa: ANN401 (what the file holds)
+    """Read JSON that begins in a line of a file.
+
+    Raises
+    ------
+    InputError
+        If it is no JSON.
+    """
     try:
-        if path.suffix == ".jsonl":
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
         return json.loads(text)
     except json.JSONDecodeError as error:
-        msg = f"{path}:{error.lineno}:{error.colno}: this is no JSON: {error.msg}."
+        line = error.lineno + number - 1
+        msg = f"{path}:{line}:{error.colno}: this is no JSON: {error.msg}."
         raise InputError(msg, hint="check quotes, commas and brackets there.") from error
     except RecursionError as error:
         msg = f"'{path}' is nested too deep."
