@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from celloquy.io import read
     from celloquy.io import write_h5ad as write
     from celloquy.lm import load_lm
-    from celloquy.roles import annotate, encode, encode_genes, encode_together, predict
+    from celloquy.roles import (
+        annotate,
+        encode,
+        encode_genes,
+        encode_together,
+        name_clusters,
+        predict,
+    )
     from celloquy.text import fidelity, reconstruct, sentences, write_sentences
 
 __version__ = "0.1.0"
@@ -28,6 +35,7 @@ __all__ = [
     "encode_together",
     "fidelity",
     "load_lm",
+    "name_clusters",
     "pl",
     "predict",
     "read",
@@ -45,6 +53,7 @@ _PLACES = {
     "encode_together": "celloquy.roles:encode_together",
     "fidelity": "celloquy.text:fidelity",
     "load_lm": "celloquy.lm:load_lm",
+    "name_clusters": "celloquy.roles:name_clusters",
     "pl": "celloquy.plotting:",
     "predict": "celloquy.roles:predict",
     "read": "celloquy.io:read",

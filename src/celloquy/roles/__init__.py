@@ -5,6 +5,7 @@ from __future__ import annotations
 from celloquy.roles._block import read_block
 from celloquy.roles._calibrations import calibrate
 from celloquy.roles._cells import ReadOptions
+from celloquy.roles._clusters import ClusterOptions, NamedClusters, name_clusters
 from celloquy.roles._predict import predict
 from celloquy.roles._predict_options import PredictOptions
 from celloquy.roles._predict_plan import PredictionPlan, plan_prediction
@@ -23,8 +24,10 @@ from celloquy.roles.predictor import AnnotateOptions, Annotation, annotate
 __all__ = [
     "AnnotateOptions",
     "Annotation",
+    "ClusterOptions",
     "EncodeOptions",
     "Encoding",
+    "NamedClusters",
     "PredictOptions",
     "Predicted",
     "PredictionPlan",
@@ -36,6 +39,7 @@ __all__ = [
     "encode_genes",
     "encode_together",
     "load_or_fit",
+    "name_clusters",
     "plan_prediction",
     "predict",
     "read_block",

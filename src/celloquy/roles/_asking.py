@@ -221,8 +221,15 @@ def names_of(ranked: RankedCells) -> list[Names]:
 
 
 @contextmanager
-def told_where(names: Sequence[str]) -> Iterator[None]:
+def told_where(names: Sequence[str], *, what: str = "cell") -> Iterator[None]:
     """Name the cell, where a failure of the model names the row of a prompt.
+
+    Parameters
+    ----------
+    names
+        Names of the rows.
+    what
+        What a row is.
 
     Raises
     ------
@@ -234,28 +241,29 @@ def told_where(names: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except BackendError as error:
-        msg = _told(error, names)
+        msg = _told(error, names, what)
         raise BackendError(msg, hint=error.hint, retryable=error.retryable) from error
     except InputError as error:
         if _ROW.search(str(error)) is None:
             raise
-        msg = _told(error, names)
+        msg = _told(error, names, what)
         raise InputError(msg, hint=error.hint) from error
 
 
 _ROW = re.compile(r"\b(?P<what>prompt|row) (?P<row>\d+)\b(?P<colon>: )?", re.IGNORECASE)
 
 
-def _told(error: Exception, names: Sequence[str]) -> str:
+def _told(error: Exception, names: Sequence[str], what: str) -> str:
     """Say a cell's name instead of the number of its prompt."""
     said = str(error)
     found = _ROW.search(said)
     if found is None or int(found["row"]) >= len(names):
-        return f"Among cells {names[0]!r} to {names[-1]!r}: {said}" if names else said
-    instead = "" if found["colon"] else f"its {found['what'].lower()}"
-    return (
-        f"Cell {names[int(found['row'])]!r}: {said[: found.start()]}{instead}{said[found.end() :]}"
-    )
+        return f"Among {what}s {names[0]!r} to {names[-1]!r}: {said}" if names else said
+    where = f"{what.capitalize()} {names[int(found['row'])]!r}"
+    if found.start() == 0 and found["colon"]:
+        return f"{where}: {said[found.end() :]}"
+    instead = f"its {found['what'].lower()}{found['colon'] or ''}"
+    return f"{where}: {said[: found.start()]}{instead}{said[found.end() :]}"
 
 
 def prepare(

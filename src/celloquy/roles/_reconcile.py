@@ -11,6 +11,9 @@ from celloquy.learn import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import TypeAlias
+
+    Parents: TypeAlias = Mapping[str, str | Sequence[str]]
 
 SURE_SHARE = 0.8
 """Share of a cluster's cells that decides against a language model, where the panel cannot."""
@@ -110,9 +113,7 @@ def best_of_panel(genes: Sequence[str], *, measured: Sequence[str]) -> str:
     return "" if shares.empty else str(shares.index[0])
 
 
-def reconcile(
-    votes: Votes, *, measured: Sequence[str], parents: Mapping[str, str] | None = None
-) -> Decision:
+def reconcile(votes: Votes, *, measured: Sequence[str], parents: Parents | None = None) -> Decision:
     """Decide on a cluster's name by a rule that can be said in one breath.
 
     Where one of the two says nothing, the other counts. Where both say the same, that
@@ -128,7 +129,7 @@ def reconcile(
     measured
         Genes of the file.
     parents
-        The parent of each cell type, if known.
+        The parent or parents of each cell type, if known.
     """
     if votes.by_cells in {None, UNKNOWN}:
         agree = None if votes.by_cells is None else votes.by_markers == UNKNOWN
@@ -148,13 +149,17 @@ def _who(name: str, who: str) -> str:
     return "nothing" if name == UNKNOWN else who
 
 
-def _is_ancestor(ancestor: str, name: str, parents: Mapping[str, str]) -> bool:
-    seen = set()
-    while name in parents and name not in seen:
-        seen.add(name)
-        name = parents[name]
-        if same_name(name, ancestor):
-            return True
+def _is_ancestor(ancestor: str, name: str, parents: Parents) -> bool:
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        above = parents.get(waiting.pop(), ())
+        for one in [above] if isinstance(above, str) else above:
+            if same_name(one, ancestor):
+                return True
+            if one not in seen:
+                seen.add(one)
+                waiting.append(one)
     return False
 
 

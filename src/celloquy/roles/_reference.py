@@ -181,7 +181,7 @@ def _labelled(
         _, codes = label_codes(labels.iloc[labelled].to_list())
         rows = labelled[choose_cells(codes, max_cells=recipe.max_cells, seed=recipe.seed)]
         reader = (text or TextSource()).reader() if needs_text(recipe) else None
-        block, names = _gather(cells, rows, reader)
+        block, names = gather(cells, rows, reader)
         provenance = {
             "label_key": label_key,
             "source": cells.stream.source,
@@ -229,7 +229,7 @@ def cells_digest(reference: Reference) -> str:
     return digest.hexdigest()
 
 
-def _gather(
+def gather(
     cells: OpenCells, rows: NDArray[np.intp], reader: SentenceReader | None
 ) -> tuple[CellBlock, list[str]]:
     """Read the chosen rows (rising) chunk by chunk, without holding the others."""
