@@ -14,7 +14,7 @@ from celloquy.lm._score_tree import Reading, Steps, step_logp
 from celloquy.lm._trie import ROOT, TokenTrie
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import torch
     from numpy.typing import NDArray
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Ids = Sequence[int] | NDArray[np.int32]
     OneSet = Sequence[Ids]
 
-TOKEN_BUDGET = 4_096
+CPU_TOKENS, GPU_TOKENS = 4_096, 16_384
 """Padded tokens of prompts in one batch, unless the caller knows its memory."""
 _NO_ROOM = 10**9
 
@@ -37,7 +37,7 @@ def score_answers(
     answers: OneSet | Sequence[OneSet],
     *,
     best_only: bool = False,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
 ) -> Scores:
     """Give log P(answer | prompt) of allowed answers, exactly.
 
@@ -59,7 +59,8 @@ def score_answers(
         Search the likeliest answer only. It is the same one, found by reading less; the others'
         log-probabilities are then ``-inf``.
     token_budget
-        Padded tokens of prompts in one batch; falls when memory is short.
+        Padded tokens of prompts in one batch; `None` chooses by the device. It falls when memory
+        is short.
 
     Raises
     ------
@@ -73,34 +74,25 @@ def score_answers(
     longest = int(getattr(network.config, "max_position_embeddings", None) or _NO_ROOM)
     refuse_lengths(prompts, tries, longest=longest)
     scores = empty_scores(tries)
+    on_cpu = network.device == "cpu"
+    at_once = token_budget or (CPU_TOKENS if on_cpu else GPU_TOKENS)
 
     def forward(batch: TokenBatch) -> list[NDArray[np.float64]]:
         with torch.inference_mode():
             reading, last = Reading.of(network, batch, [tries[row] for row in batch.rows])
             if best_only:
                 return [_best_alone(one) for one in find_best(network, reading, last)]
-            return _all(network, reading, last, token_budget=token_budget)
+            return _all(network, reading, last, token_budget=at_once)
 
     def keep(batch: TokenBatch, found: list[NDArray[np.float64]]) -> None:
         for row, logp in zip(batch.rows, found, strict=True):
             scores.logp[row, : len(logp)] = logp
             scores.best[row] = logp.argmax()
 
-    run_batches(prompts, forward, keep, token_budget=token_budget, longest=longest)
-    return scores
-
-
-def run_batches(
-    prompts: Sequence[NDArray[np.int32]],
-    forward: Callable[[TokenBatch], list[NDArray[np.float64]]],
-    keep: Callable[[TokenBatch, list[NDArray[np.float64]]], None],
-    *,
-    token_budget: int,
-    longest: int,
-) -> None:
-    """Run prompts in batches of like length."""
+    runner = Runner(at_once, longest=longest, is_threaded=on_cpu)
     if prompts:
-        Runner(token_budget, longest=longest).each(prompts, forward, keep)
+        runner.each(prompts, forward, keep)
+    return scores
 
 
 def _all(
@@ -142,18 +134,17 @@ def tries_of(answers: OneSet | Sequence[OneSet], n_prompts: int) -> list[TokenTr
     """
     if not len(answers) or _is_one_set(answers):
         return [TokenTrie.of(cast("OneSet", answers))] * n_prompts
-    sets = cast("Sequence[OneSet]", answers)
+    sets = list(cast("Sequence[OneSet]", answers))
     if len(sets) != n_prompts:
         msg = f"There are {len(sets):,} sets of answers for {n_prompts:,} prompts."
         raise InputError(msg, hint="pass one set of answers for all prompts, or one a prompt.")
     made: dict[tuple[tuple[int, ...], ...], TokenTrie] = {}
-    tries = []
+    known: dict[int, TokenTrie] = {}  # a set given again is mostly the same object
     for one in sets:
-        key = tuple(tuple(map(int, answer)) for answer in one)
-        if key not in made:
-            made[key] = TokenTrie.of(key)
-        tries.append(made[key])
-    return tries
+        if id(one) not in known:
+            key = tuple(tuple(map(int, answer)) for answer in one)
+            known[id(one)] = made[key] = made.get(key) or TokenTrie.of(key)
+    return [known[id(one)] for one in sets]
 
 
 def _is_one_set(answers: OneSet | Sequence[OneSet]) -> bool:

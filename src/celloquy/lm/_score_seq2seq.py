@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from celloquy.lm._score import TOKEN_BUDGET, empty_scores, refuse_lengths, run_batches, tries_of
+from celloquy.lm._batches import Runner
+from celloquy.lm._score import CPU_TOKENS, GPU_TOKENS, empty_scores, refuse_lengths, tries_of
 from celloquy.lm._score_tree import Steps, step_logp
 from celloquy.lm._trie import ROOT, TokenTrie
 
@@ -32,7 +33,7 @@ def score_answers_seq2seq(
     answers: OneSet | Sequence[OneSet],
     *,
     best_only: bool = False,
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
 ) -> Scores:
     """Give log P(answer | prompt) of allowed answers, exactly.
 
@@ -51,7 +52,8 @@ def score_answers_seq2seq(
         Give the likeliest answer only; the others' log-probabilities are then ``-inf``. All
         answers are read all the same, so this saves no time.
     token_budget
-        Padded tokens of prompts in one batch; falls when memory is short.
+        Padded tokens of prompts in one batch; `None` chooses by the device. It falls when memory
+        is short.
 
     Raises
     ------
@@ -78,7 +80,10 @@ def score_answers_seq2seq(
             chosen = slice(best, best + 1) if best_only else slice(len(logp))
             scores.logp[row, chosen] = logp[chosen]
 
-    run_batches(prompts, forward, keep, token_budget=token_budget, longest=_NO_LIMIT)
+    on_cpu = model.device.type == "cpu"
+    at_once = token_budget or (CPU_TOKENS if on_cpu else GPU_TOKENS)
+    if prompts:
+        Runner(at_once, longest=_NO_LIMIT, is_threaded=on_cpu).each(prompts, forward, keep)
     return scores
 
 
@@ -208,4 +213,5 @@ class Decoder:
         along_tree = attention.relative_attention_bias(bucket).permute(0, 3, 1, 2)
         along_row = attention.compute_bias(width, width, device=depths.device)
         lowest = torch.finfo(along_tree.dtype).min
-        return (along_tree - along_row).masked_fill_(~may_see[:, None], lowest)
+        mask = (along_tree - along_row).masked_fill_(~may_see[:, None], lowest)
+        return cast("torch.Tensor", mask)
