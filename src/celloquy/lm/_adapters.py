@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -244,9 +245,11 @@ def apply_adapter(
     if rows is not None and rows != model.get_input_embeddings().weight.shape[0]:
         model.resize_token_embeddings(rows, mean_resizing=False)
     try:
-        whole = peft.PeftModel.from_pretrained(
-            model, str(adapter.folder), local_files_only=True, use_safetensors=True
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers the old way
+            whole = peft.PeftModel.from_pretrained(
+                model, str(adapter.folder), local_files_only=True, use_safetensors=True
+            )
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         first = str(error).strip().splitlines()[0]
         msg = f"The adapter '{adapter.name}' does not fit the base: {first}"

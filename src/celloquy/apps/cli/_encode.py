@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from celloquy.apps.cli._options import Collisions, GeneColumn, Layer, Out, Overwrite, Raw, Source
+
+if TYPE_CHECKING:
+    from celloquy.lm import Pooling
 
 
 def encode(
     source: Source,
     *,
     out: Out,
-    lm: Annotated[str, typer.Option(help="st:minilm, st:FOLDER or st:OWNER/NAME@REVISION.")] = (
-        "st:minilm"
-    ),
+    lm: Annotated[
+        str,
+        typer.Option(
+            help="st:minilm, or st: or hf: with FOLDER or OWNER/NAME@REVISION; hf:BASE+ADAPTER."
+        ),
+    ] = "st:minilm",
     key_added: Annotated[str, typer.Option(help="Name of the vectors in obsm.")] = "X_celloquy",
     by: Annotated[
         Literal["sentence", "genes"],
@@ -32,6 +38,12 @@ def encode(
     collisions: Collisions = "refuse",
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    pooling: Annotated[
+        str | None, typer.Option(help="mean, last, max or cls; of a decoder also genes.")
+    ] = None,
+    layer_of_lm: Annotated[
+        int | None, typer.Option(help="Layer of the model to take vectors from; 0 is the input.")
+    ] = None,
     cache: Annotated[
         bool, typer.Option("--cache", help="Keep vectors in the user's cache for the next run.")
     ] = False,
@@ -54,6 +66,8 @@ def encode(
         obs_features=tuple(obs or ()),
         precision=precision,
         device=device,
+        pooling=cast("Pooling | None", pooling),
+        layer=layer_of_lm,
         cache=cache,
         allow_download=allow_download,
     )
