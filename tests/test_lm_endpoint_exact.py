@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from celloquy.errors import BackendError
 from celloquy.lm import EndpointOptions
 from celloquy.lm._endpoint import load_endpoint
-from celloquy.lm._endpoint_answers import Span, read_echo, read_prompt_logprobs
+from celloquy.lm._endpoint_answers import (
+    MisfitError,
+    Span,
+    read_echo,
+    read_prompt_logprobs,
+    read_text,
+)
+from celloquy.lm._endpoint_http import GarbageError
 from celloquy.text import Field, Text
 from lm_server import chat, refused, serving
 
@@ -197,11 +207,49 @@ def test_bytes_of_a_letter_that_show_nothing_belong_to_the_answer():
     ids=["merged before", "merged after", "absent", "no end", "no number"],
 )
 def test_tokens_that_do_not_make_exactly_the_answer_are_refused(pieces, ends):
-    with pytest.raises(
-        BackendError, match=r"do not begin and end with the answer ' ?T cell'"
-    ) as told:
+    with pytest.raises(MisfitError, match=r"do not begin and end with the answer ' ?T cell'"):
         scored(pieces, "T cell", ends=ends)
+
+
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_an_answer_that_is_no_whole_tokens_is_told_and_counted(api):
+    logprobs = {"tokens": ["a", " T cells"], "token_logprobs": [None, -1.0]}
+    merged = {"choices": [{"index": 0, "text": "", "logprobs": logprobs}]}
+    steps = [None, step("It is aT", -1.0), step(" cell", -1.0)]
+    reply = chat("x", prompt_logprobs=steps) if api == "chat" else merged
+    with serving(lambda _: reply) as server:
+        lm = connect(server, scoring="exact", api=api)
+        with pytest.raises(BackendError, match="do not begin and end with") as told:
+            lm.score(["a"], ["T cell"], ends=False)
     assert 'scoring="schema"' in told.value.hint
+    assert lm.record()["n_answers_paid"] == 1
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(
+            ["choices", "message", "content", "text", "logprobs", "tokens", "token_logprobs",
+             "index", "prompt_logprobs", "7", "logprob", "decoded_token", "finish_reason"]
+        ),
+        inner,
+        max_size=4,
+    ),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(st.sampled_from(["choices", "prompt_logprobs"]), anything))
+def test_whatever_a_server_sends_is_read_or_refused(answer):
+    for read in (
+        read_text,
+        lambda got: read_prompt_logprobs(got, "x", ends=True),
+        lambda got: read_echo(got, [("a x", 2)], ends=False),
+    ):
+        with contextlib.suppress(GarbageError, MisfitError):
+            read(answer)
 
 
 def test_an_echo_is_found_after_what_the_server_puts_before():

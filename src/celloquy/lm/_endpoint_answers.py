@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from celloquy.errors import BackendError
 from celloquy.lm._endpoint_http import GarbageError
 
 if TYPE_CHECKING:
@@ -17,6 +16,11 @@ if TYPE_CHECKING:
 
 _THOUGHT = re.compile(r"\s*<think>.*?(?:</think>\s*|$)", re.DOTALL)
 _SHOWN = 80
+_ECHOED = ("tokens", "token_logprobs")
+
+
+class MisfitError(Exception):
+    """No tokens of the server make exactly the answer."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +29,6 @@ class Said:
 
     text: str
     finish_reason: FinishReason
-
-
-def check_text(answer: Mapping[str, Any]) -> None:
-    """Refuse an answer that carries no text.
-
-    Raises
-    ------
-    GarbageError
-        If a part of the protocol is missing.
-    """
-    read_text(answer)
 
 
 def read_text(answer: Mapping[str, Any]) -> Said:
@@ -139,7 +132,15 @@ def read_prompt_logprobs(answer: Mapping[str, Any], said: str, *, ends: bool) ->
         The answer that was scored.
     ends
         Whether the token after it, the end of the message, counts.
+
+    Raises
+    ------
+    GarbageError
+        If there are no log-probabilities.
     """
+    if not has_prompt_logprobs(answer):
+        reason = "no `prompt_logprobs`"
+        raise GarbageError(reason)
     pieces, values = [], []
     for step in answer["prompt_logprobs"]:
         first = next(iter(step.values()), None) if isinstance(step, dict) else None
@@ -166,10 +167,11 @@ def read_echo(
     ends
         Whether the line break after the answer counts.
     """
-    by_index = {choice.get("index", 0): choice for choice in _choices(answer)}
+    check_echo(answer, len(texts))
+    by_index = {str(choice.get("index", 0)): choice for choice in _choices(answer)}
     spans = []
     for place, (text, begin) in enumerate(texts):
-        found = by_index[place]["logprobs"]
+        found = by_index[str(place)]["logprobs"]
         pieces = [str(piece) for piece in found["tokens"]]
         at = "".join(pieces).find(text)
         said = text[begin:].removesuffix("\n") if ends else text[begin:]
@@ -186,10 +188,12 @@ def check_echo(answer: Mapping[str, Any], n: int) -> None:
     GarbageError
         If one is missing.
     """
-    choices = {choice.get("index", 0): choice.get("logprobs") for choice in _choices(answer)}
+    choices = {str(choice.get("index", 0)): choice.get("logprobs") for choice in _choices(answer)}
     for place in range(n):
-        found = choices.get(place)
-        if not isinstance(found, dict) or not {"tokens", "token_logprobs"} <= set(found):
+        found = choices.get(str(place))
+        parts = [found.get(name) for name in _ECHOED] if isinstance(found, dict) else []
+        lengths = {len(part) for part in parts if isinstance(part, list)}
+        if not all(isinstance(part, list) for part in parts) or len(lengths) != 1:
             reason = f"no log-probabilities of text {place}"
             raise GarbageError(reason)
 
@@ -206,7 +210,7 @@ def _span(
 
     Raises
     ------
-    BackendError
+    MisfitError
         If no tokens make exactly the answer.
     """
     whole = "".join(pieces)
@@ -220,10 +224,11 @@ def _span(
         place = after
     count = last - first + 1 + ends if min(start, first, last) >= 0 else 0
     taken = list(values[first : first + count]) if count else []
-    if not taken or len(taken) < count or any(value is None for value in taken):
+    numbers = [value for value in taken if isinstance(value, int | float)]
+    if not taken or len(numbers) < count:
         msg = f"The server's tokens do not begin and end with the answer {said!r}."
-        raise BackendError(msg, hint='pass `EndpointOptions(scoring="schema")`.')
-    return Span(sum(value for value in taken if value is not None), count)
+        raise MisfitError(msg)
+    return Span(sum(numbers), count)
 
 
 def _hidden(before: Sequence[str], said: str) -> int:

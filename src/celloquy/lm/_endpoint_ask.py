@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from celloquy.errors import BackendError
 from celloquy.lm._endpoint_answers import (
+    MisfitError,
     Said,
     Span,
     check_echo,
-    check_text,
     has_prompt_logprobs,
     match,
     read_echo,
@@ -86,13 +88,13 @@ class Asker:
         self._connection, self._model, self._options, self._saw = connection, model, options, saw
 
     async def _ask(
-        self, body: dict[str, Any], check: Callable[[Mapping[str, Any]], None], *, what: str
-    ) -> dict[str, Any]:
+        self, body: dict[str, Any], read: Callable[[Mapping[str, Any]], Any], *, what: str
+    ) -> Any:  # noqa: ANN401 (what `read` gives)
         path = PATHS["completions" if "prompt" in body else "chat"]
         most = most_tokens(body)
-        answer = await self._connection.ask(path, body, what=what, most=most, check=check)
+        answer = await self._connection.ask(path, body, what=what, most=most, read=read)
         self._saw(answer)
-        return answer
+        return answer["found"]
 
     async def has_exact(self) -> bool:
         """Find out whether the server gives log-probabilities of a given answer.
@@ -103,20 +105,13 @@ class Asker:
             If it refuses for another reason than not knowing the question.
         """
         body = probe_body(self._model, self._options)
+        read = _scores_messages if self._options.api == "chat" else _scores_texts
         try:
-            answer = await self._ask(body, _any, what="the first question")
+            return bool(await self._ask(body, read, what="the first question"))
         except StatusError as error:
             if error.status in {400, 404, 405, 422, 501}:
                 return False
             raise
-        if self._options.api == "chat":
-            return has_prompt_logprobs(answer)
-        try:
-            check_echo(answer, 1)
-        except GarbageError:
-            return False
-        tokens = answer["choices"][0]["logprobs"]["tokens"]
-        return _MADE_UP in "".join(map(str, tokens))
 
     async def closed(self, row: int, prompt: Prompt | str, answers: Sequence[str]) -> Found:
         """Ask for one of some answers; once more if it is none of them."""
@@ -125,7 +120,7 @@ class Asker:
 
     async def _within(self, row: int, body: dict[str, Any], answers: Sequence[str]) -> Found:
         for attempt in range(2):
-            said = read_text(await self._ask(body, check_text, what=f"prompt {row}"))
+            said = Said(*await self._ask(body, _text_of, what=f"prompt {row}"))
             best, why = match(said, answers)
             if best >= 0 or attempt:
                 break
@@ -135,24 +130,28 @@ class Asker:
     async def exact(
         self, row: int, prompt: Prompt | str, answers: Sequence[str], *, ends: bool
     ) -> list[Span]:
-        """Ask for the log-probability of every answer."""
-        what = f"prompt {row}"
+        """Ask for the log-probability of every answer.
+
+        Raises
+        ------
+        BackendError
+            If the server's tokens do not make exactly an answer.
+        """
+        size = 1 if self._options.api == "chat" else _AT_ONCE
         spans: list[Span] = []
-        if self._options.api == "chat":
-            for answer in answers:
-                body = exact_chat(prompt, answer, model=self._model, ends=ends)
-                got = await self._ask(body, _check_prompt_logprobs, what=what)
-                spans.append(read_prompt_logprobs(got, answer, ends=ends))
-            return spans
-        for start in range(0, len(answers), _AT_ONCE):
-            some = answers[start : start + _AT_ONCE]
-            texts = [with_answer(prompt, answer, ends=ends) for answer in some]
-            body = exact_text([text for text, _ in texts], model=self._model)
-
-            def check(got: Mapping[str, Any], n: int = len(texts)) -> None:
-                check_echo(got, n)
-
-            spans += read_echo(await self._ask(body, check, what=what), texts, ends=ends)
+        for start in range(0, len(answers), size):
+            some = answers[start : start + size]
+            if self._options.api == "chat":
+                body = exact_chat(prompt, some[0], model=self._model, ends=ends)
+                read = partial(_spans_of_messages, said=some[0], ends=ends)
+            else:
+                texts = [with_answer(prompt, answer, ends=ends) for answer in some]
+                body = exact_text([text for text, _ in texts], model=self._model)
+                read = partial(_spans_of_texts, texts=texts, ends=ends)
+            found = await self._ask(body, read, what=f"prompt {row}")
+            if isinstance(found, str):
+                raise BackendError(found, hint='pass `EndpointOptions(scoring="schema")`.')
+            spans += [Span(*one) for one in found]
         return spans
 
     async def written(
@@ -174,30 +173,43 @@ class Asker:
             if found.best < 0:
                 return Said(found.text, "refused")
             return Said(constraint.answers[found.best], "end")
-        return read_text(await self._ask(body, check_text, what=f"prompt {row}"))
+        return Said(*await self._ask(body, _text_of, what=f"prompt {row}"))
 
 
-def _any(answer: Mapping[str, Any]) -> None:
-    """Take whatever is an answer of the protocol.
-
-    Raises
-    ------
-    GarbageError
-        If there are no choices.
-    """
-    if "choices" not in answer:
-        reason = "no choices"
-        raise GarbageError(reason)
+def _text_of(answer: Mapping[str, Any]) -> list[str]:
+    said = read_text(answer)
+    return [said.text, said.finish_reason]
 
 
-def _check_prompt_logprobs(answer: Mapping[str, Any]) -> None:
-    """Refuse an answer without log-probabilities of what was sent.
+def _spans_of_messages(
+    answer: Mapping[str, Any], *, said: str, ends: bool
+) -> list[list[float]] | str:
+    try:
+        span = read_prompt_logprobs(answer, said, ends=ends)
+    except MisfitError as error:
+        return str(error)
+    return [[span.logp, span.n_tokens]]
 
-    Raises
-    ------
-    GarbageError
-        If there are none.
-    """
-    if not has_prompt_logprobs(answer):
-        reason = "no `prompt_logprobs`"
-        raise GarbageError(reason)
+
+def _spans_of_texts(
+    answer: Mapping[str, Any], *, texts: Sequence[tuple[str, int]], ends: bool
+) -> list[list[float]] | str:
+    try:
+        spans = read_echo(answer, texts, ends=ends)
+    except MisfitError as error:
+        return str(error)
+    return [[span.logp, span.n_tokens] for span in spans]
+
+
+def _scores_messages(answer: Mapping[str, Any]) -> bool:
+    read_text(answer)
+    return has_prompt_logprobs(answer)
+
+
+def _scores_texts(answer: Mapping[str, Any]) -> bool:
+    read_text(answer)
+    try:
+        check_echo(answer, 1)
+    except GarbageError:
+        return False
+    return _MADE_UP in "".join(map(str, answer["choices"][0]["logprobs"]["tokens"]))

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from celloquy.lm._remote import Address, Secret
 
     Body = dict[str, Any]
-    Check = Callable[[Mapping[str, Any]], None]
+    Read = Callable[[Mapping[str, Any]], Any]
 
 T = TypeVar("T")
 HEADERS = {"User-Agent": "celloquy"}
 MAX_BYTES = 32 << 20
 """The most bytes that one answer may have."""
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 507, 520, 522, 524, 529})
-_KEPT = ("choices", "usage", "model", "system_fingerprint", "prompt_logprobs")
+_KEPT = ("found", "model", "system_fingerprint")
 _JITTER = random.SystemRandom()  # so that waiting leaves the global random state alone
 _SAID = 200
 _MOST_LESSONS = 5
@@ -158,7 +158,7 @@ class Connection:
         await self._client.aclose()
 
     async def ask(
-        self, path: str, body: Body, *, what: str, most: Tokens, check: Check
+        self, path: str, body: Body, *, what: str, most: Tokens, read: Read
     ) -> dict[str, Any]:
         """Ask, or give what was or is being answered to the same question.
 
@@ -172,8 +172,13 @@ class Connection:
             Whose it is, for messages: ``"prompt 3"``.
         most
             Tokens it may take at most.
-        check
-            Raises GarbageError if an answer is none of the protocol.
+        read
+            Takes an answer and gives what is to be kept of it, as JSON can hold it; raises
+            GarbageError if it is none of the protocol.
+
+        Returns
+        -------
+        What was kept, as ``"found"``, and which model answered.
         """
         key = answer_key(self._address.url + path, body)
         if key not in self._asked:
@@ -181,12 +186,12 @@ class Connection:
             if known is not None:
                 self.n_stored += 1
                 return known
-            asking = self._ask(path, body, what=what, most=most, check=check)
+            asking = self._ask(path, body, what=what, most=most, read=read)
             self._asked[key] = asyncio.ensure_future(asking)
         return await self._asked[key]
 
     async def _ask(
-        self, path: str, body: Body, *, what: str, most: Tokens, check: Check
+        self, path: str, body: Body, *, what: str, most: Tokens, read: Read
     ) -> dict[str, Any]:
         """Ask within the caps and the deadline.
 
@@ -199,7 +204,7 @@ class Connection:
         used, is_answered = type(most)(), False
         try:
             async with asyncio.timeout(self._options.deadline):
-                answer = await self._patiently(path, body, what, check)
+                answer = await self._patiently(path, body, what, read)
             used, is_answered = _used(answer, most), True
         except TimeoutError as error:
             msg = f"{what} was not answered within {self._options.deadline:g} s."
@@ -208,11 +213,11 @@ class Connection:
             raise BackendError(msg, hint=hint, retryable=True) from error
         finally:
             self._spend.settle(most, used, is_answered=is_answered)
-        kept = {name: answer[name] for name in _KEPT if name in answer}
+        kept = {name: answer[name] for name in _KEPT}
         self._store.add(answer_key(self._address.url + path, body), kept)
         return kept
 
-    async def _patiently(self, path: str, body: Body, what: str, check: Check) -> dict[str, Any]:
+    async def _patiently(self, path: str, body: Body, what: str, read: Read) -> dict[str, Any]:
         """Try until there is an answer.
 
         Raises
@@ -228,7 +233,7 @@ class Connection:
             reraise=True,
         )
         try:
-            found: dict[str, Any] = await retrying(self._try, path, body, what, check)
+            found: dict[str, Any] = await retrying(self._try, path, body, what, read)
         except _PassingError as error:
             url, n = self._address.url, self._options.attempts
             msg = f"{what} had no answer from '{url}' in {n} tries: {error}."
@@ -243,7 +248,7 @@ class Connection:
         drawn = self._options.pause * 2 ** (state.attempt_number - 1) * _JITTER.uniform(0.5, 1.0)
         return float(max(stated or 0.0, drawn))
 
-    async def _try(self, path: str, body: Body, what: str, check: Check) -> dict[str, Any]:
+    async def _try(self, path: str, body: Body, what: str, read: Read) -> dict[str, Any]:
         """Ask once; again at once where the server only dislikes a part of the question.
 
         Raises
@@ -257,7 +262,7 @@ class Connection:
             sent = self._manners.applied(body)
             status, headers, raw = await self._post(path, sent)
             if status < 300:
-                return _read(raw, check)
+                return _read(raw, read)
             said = self._secret.masked(_message(raw))
             is_last = attempt + 1 == _MOST_LESSONS
             if status not in {400, 422} or is_last or not self._manners.learn(sent, said):
@@ -297,7 +302,7 @@ class Connection:
             raise _PassingError(reason) from error
 
 
-def _read(raw: bytes, check: Check) -> dict[str, Any]:
+def _read(raw: bytes, read: Read) -> dict[str, Any]:
     """Read an answer of the protocol.
 
     Raises
@@ -307,12 +312,14 @@ def _read(raw: bytes, check: Check) -> dict[str, Any]:
     """
     try:
         answer = json.loads(raw)
-        check(answer if isinstance(answer, dict) else {})
-    except (ValueError, GarbageError) as error:
+        answer = answer if isinstance(answer, dict) else {}
+        found = read(answer)
+    except (ValueError, RecursionError, GarbageError) as error:
         begins = _quoted(raw[:60].decode("utf-8", "replace"))
         reason = f"what came is no answer of the protocol ({error}){begins}"
         raise _PassingError(reason) from error
-    return dict(answer)
+    told = {name: answer.get(name) for name in ("usage", "model", "system_fingerprint")}
+    return told | {"found": found}
 
 
 def _used(answer: Mapping[str, Any], most: Tokens) -> Tokens:
