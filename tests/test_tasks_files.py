@@ -101,6 +101,8 @@ WRONG = [
     (("[accuracy]", "accuracy"), "m.yaml:14:10: `metrics` is a list (`- entry`), not 'accuracy'"),
     (("Tissue {tissue}", "Tissue {tisue}"),
      "m.yaml:16:13: Template 0 has the gap {tisue}, which is no input; the closest is 'tissue'"),
+    (("Tissue {tissue}", "Tissue \\x7btisue}"),
+     "m.yaml:16:5: Template 0 has the gap {tisue}, which is no input; the closest is 'tissue'"),
     (("    Genes: {cell_sentence}", "    Genes: {cell_sentense}"),
      "m.yaml:19:12: Template 1 has the gap {cell_sentense}, which is no input; the closest is"),
     (("    Genes: {cell_sentence}\n", ""),

@@ -170,6 +170,11 @@ def test_an_example_that_lacks_something_is_refused_with_its_number(tmp_path, co
         read_alpaca(put(tmp_path / "a.json", content))
 
 
+def test_an_input_that_is_null_is_none(tmp_path):
+    content = [{"instruction": "a", "input": None, "output": None}]
+    assert read_alpaca(put(tmp_path / "a.json", content))[0].prompt == "a"
+
+
 def test_source_and_target_are_read(tmp_path):
     content = [{"source": "s", "target": "t", "cell_type": "Basal"}]
     assert read_source_target(put(tmp_path / "c.json", content)) == [
