@@ -5,7 +5,7 @@ from __future__ import annotations
 from celloquy.roles._block import read_block
 from celloquy.roles._calibrations import calibrate
 from celloquy.roles._cells import ReadOptions
-from celloquy.roles._clusters import ClusterOptions, NamedClusters, name_clusters
+from celloquy.roles._clusters import ClusterOptions, NamedClusters, name_clusters, plan_clusters
 from celloquy.roles._predict import predict
 from celloquy.roles._predict_options import PredictOptions
 from celloquy.roles._predict_plan import PredictionPlan, plan_prediction
@@ -40,6 +40,7 @@ __all__ = [
     "encode_together",
     "load_or_fit",
     "name_clusters",
+    "plan_clusters",
     "plan_prediction",
     "predict",
     "read_block",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_TOKENS = 48
 """Tokens of a name in the model's own words."""
+_LIMITS = Limits(max_new_tokens=MAX_ANSWER_TOKENS, temperature=0)
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,19 @@ class Naming:
             names |= dict(zip(asked, found, strict=True))
         return names
 
+    def shown(self, markers: Mapping[str, Sequence[str]]) -> str:
+        """Show what would be asked first; nothing is."""
+        plan = self.lm.plan(self.prompts(markers))
+        n_tokens = int(plan.n_tokens.sum())
+        dry_run = getattr(self.lm, "dry_run", None)
+        if dry_run is None:
+            said = f"The first prompt:\n\n{plan.texts[0]}"
+        elif self.labels is None:
+            said = str(dry_run(plan, limits=_LIMITS))
+        else:
+            said = str(dry_run(plan, [self.task.answer_text(label) for label in self.labels]))
+        return f"{len(plan)} prompts, one a cluster, of {n_tokens:,} tokens\n\n{said}"
+
     def _of_the_set(self, prompts: Sequence[Any]) -> list[ClusterName]:
         labels = self.labels or ()
         answers = [self.task.answer_text(label) for label in labels]
@@ -140,8 +154,7 @@ class Naming:
         return found
 
     def _in_own_words(self, prompts: Sequence[Any]) -> list[ClusterName]:
-        limits = Limits(max_new_tokens=MAX_ANSWER_TOKENS, temperature=0)
-        said = self.lm.generate(prompts, None, seeds=[self.seed] * len(prompts), limits=limits)
+        said = self.lm.generate(prompts, None, seeds=[self.seed] * len(prompts), limits=_LIMITS)
         known = known_types()
         found = []
         for text, reason in zip(said.texts, said.finish_reasons, strict=True):

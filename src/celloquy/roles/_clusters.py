@@ -214,6 +214,34 @@ def name_clusters(
     return found
 
 
+def plan_clusters(
+    source: Source,
+    *,
+    clusters: str,
+    lm: LanguageModel | str,
+    labels: Labels | None = None,
+    options: ClusterOptions | None = None,
+) -> str:
+    """Show the first prompt that :func:`name_clusters` would ask, and to whom; nothing is asked.
+
+    Parameters
+    ----------
+    source, clusters, lm, labels, options
+        See :func:`name_clusters`.
+
+    Returns
+    -------
+    The prompt, or the exact request to a server with the cost of all.
+    """
+    options = options or ClusterOptions()
+    with open_cells(source, verb="annotate", read=options.read) as opened:
+        members = obs_column(opened.stream, clusters).astype(object)
+        naming = _naming(options, lm, labels, None)
+        markers = find_markers(opened, members, options)
+    told = {name: genes[: options.n_markers] for name, genes in markers.items() if genes}
+    return naming.shown(told)
+
+
 def find_markers(opened: OpenCells, members: pd.Series[Any], options: ClusterOptions) -> Markers:
     """Find the markers of each cluster on a sample of its cells.
 
