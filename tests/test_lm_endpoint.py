@@ -197,6 +197,7 @@ def test_a_server_that_wants_another_name_or_less_is_understood():
         with pytest.warns(UserWarning, match="does not take `temperature`"):
             assert lm.score(["a"], TYPES).best.tolist() == [0]
         assert lm.score(["b"], TYPES).best.tolist() == [0]
+    assert lm.record()["not_taken_by_server"] == ["temperature"]
     assert len(server.asked) == 4
     assert server.asked[3].body["max_completion_tokens"] > 32
 

@@ -158,7 +158,7 @@ def test_the_line_can_be_taken_elsewhere_and_says_when_the_price_is_not_known():
         lm.tell = lines.append
         lm.generate(["a"], seeds=[0])
     assert len(lines) == 1
-    assert "1 cells; about 9 tokens, and up to 512 back; price not stated" in lines[0]
+    assert "1 cell; about 9 tokens, and up to 512 back; price not stated" in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_dry_run_shows_the_first_request_whole_and_sends_nothing(monkeypatch):
     assert told == real
     assert content == json.dumps(sent.body, separators=(",", ":"), ensure_ascii=False)
     assert KEY not in str(shown)
-    assert "1 cells" in shown.notice
+    assert "; 1 cell; " in shown.notice
 
 
 def test_a_dry_run_shows_the_question_that_goes_before():

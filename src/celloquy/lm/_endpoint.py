@@ -280,6 +280,7 @@ class Endpoint:
             "provider_models": [f"{model} {mark}".strip() for model, mark in self._seen],
             "closed_sets": "exact" if self._is_exact else "schema",
             "why_no_score": "" if self._is_exact else _NO_LOGP,
+            "not_taken_by_server": sorted(self._manners.left_out),
             "n_answers_paid": self._spend.n_paid,
             "n_answers_kept_before": self._n_stored,
             "tokens_sent": self._spend.used.sent,
@@ -379,7 +380,7 @@ class Endpoint:
         cost = self._spend.cost_of(most)
         said = [
             f"To {where} ('{self._address.model}'): {', '.join(parts)}",
-            f"{n_cells:,} cells",
+            f"{n_cells:,} cell{'s' * (n_cells != 1)}",
             f"about {most.sent:,} tokens, and up to {most.received:,} back",
             "price not stated" if cost is None else f"at most about {cost:.2g} at the price stated",
         ]
