@@ -85,6 +85,7 @@ def test_the_confusion_has_one_in_the_cell_of_truth_and_prediction_ch_11(text, t
         "Non reactive", "nonreactive", "non-reactive.", "NON‐REACTIVE", "unreactive",
         "It is not reactive", "it isn't reactive", "The cell isn’t tumour reactive",
         "not clearly reactive", "neither activated nor reactive", "never reactive",
+        "far from reactive", "failed to be reactive",
         "not <b>reactive", "<output>not reactive</output>", "Final label - not reactive",
         "Final prediction： Non-Reactive",
     ],
@@ -97,6 +98,7 @@ def test_what_is_denied_is_non_reactive(text):
     "text",
     [
         "reactive or not", "not non-reactive", "not only reactive", "no label",
+        "not necessarily reactive", "Reactive? No.", "I am not sure it is reactive",
         "<output>Reactive</output><output>Non-Reactive</output>",
         "<output>Reactive or Non-Reactive</output>", "<output></output> Reactive", "proactive",
     ],

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 
 _BEFORE = re.compile(
-    r"(?:\b(?:not?|none|nothing|never|neither|nor|without|cannot|hardly|unlikely|lacks?|fails?|non)\b"
-    r"|n[’']t\b)"
+    r"(?:\b(?:not?|non|none|nothing|never|neither|nor|without|cannot|hardly|unlikely|far from"
+    r"|lack(?:s|ed)?|fail(?:s|ed)?)\b|n[’']t\b)"
     r"(?P<between>(?:[\s-]+[\w’'-]+){0,4}?)[\s\"'*<-]*$",
     re.IGNORECASE,
 )
-_AFTER = re.compile(r"\s*,?\s*or\s+not\b", re.IGNORECASE)
+_AFTER = re.compile(r"\W{0,3}\?|\s*,?\s*or\s+not\b", re.IGNORECASE)
 _CLAUSE = re.compile(r"[.;:!?\n,]|\bbut\b", re.IGNORECASE)
 _MARKUP = re.compile(r"<[^<>]{0,20}>")
 _REACH = 200
 """The most characters that are looked at before a word."""
-_TURNS = re.compile(r"\b(?:only|just|merely|doubt|question)\b", re.IGNORECASE)
+_TURNS = re.compile(
+    r"\b(?:only|just|merely|doubt|question|necessarily|sure|certain|certainly|definitely)\b",
+    re.IGNORECASE,
+)
 
 
 def is_denied(text: str, start: int, end: int) -> bool | None:
@@ -24,7 +27,7 @@ def is_denied(text: str, start: int, end: int) -> bool | None:
     Returns
     -------
     True where a word such as "not" stands up to four words before; `None` where that cannot be
-    said ("not only …", "… or not").
+    said ("not only …", "not sure …", "… or not", "…?").
 
     Examples
     --------
