@@ -62,6 +62,8 @@ def test_without_probabilities_a_closed_set_is_asked_twice_and_then_not_answered
     assert scores.best.tolist() == [1, -1]
     assert np.isnan(scores.logp).all()
     assert lm.asked == ["MS4A1", "CD3E", "CD3E"]
+    assert scores.texts == ("B cell", "It is a B cell.")
+    assert scores.why == ("", "none of the allowed answers")
 
 
 def test_chance_depends_on_the_texts_alone():

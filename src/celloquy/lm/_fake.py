@@ -15,6 +15,7 @@ import numpy as np
 
 from celloquy.errors import InputError
 from celloquy.lm._answer_sets import answer_sets, constraints_of, one_seed_each, padded
+from celloquy.lm._endpoint_results import EndpointScores
 from celloquy.lm._plan import plan_prompts
 from celloquy.lm._protocol import Capability, Generated, Limits, PromptPlan, Scores
 from celloquy.text import OneOf, plain_text
@@ -191,9 +192,11 @@ class ScriptedModel:
         sizes = [[len(_ids_of([one])[0]) + ends for one in some] for some in sets]
         n_tokens = padded(sizes, 0, np.int32).astype(np.int32)
         if not self.has_logp:
-            best = [self._chosen(text, some) for text, some in zip(texts, sets, strict=True)]
-            empty = np.full(n_tokens.shape, np.nan)
-            return Scores(empty, n_tokens, np.array(best, dtype=np.int32))
+            found = [self._chosen(text, some) for text, some in zip(texts, sets, strict=True)]
+            best = np.array([place for place, _ in found], dtype=np.int32)
+            said = tuple(text for _, text in found)
+            why = tuple("" if place >= 0 else "none of the allowed answers" for place in best)
+            return EndpointScores(np.full(n_tokens.shape, np.nan), n_tokens, best, said, why)
         rows = [self._scores(text, some) for text, some in zip(texts, sets, strict=True)]
         logp = padded(rows, -math.inf, np.float64)
         best_of = logp.argmax(axis=1) if logp.size else np.zeros(len(texts))
@@ -278,15 +281,15 @@ class ScriptedModel:
                     file.write(json.dumps({"prompt": text}) + "\n")
         time.sleep(self.pause)
 
-    def _chosen(self, text: str, answers: Sequence[str]) -> int:
+    def _chosen(self, text: str, answers: Sequence[str]) -> tuple[int, str]:
         """Answer a closed set as an endpoint without probabilities does: twice, then not."""
         for attempt in range(2):
             if attempt:
                 self._note(text)
             said = self._said(text, answers).strip()
             if said in answers:
-                return answers.index(said)
-        return -1
+                return answers.index(said), said
+        return -1, said
 
     def _said(self, text: str, answers: Sequence[str]) -> str:
         if self._answer is not None:
