@@ -21,7 +21,17 @@ from celloquy.text import RankCurve, read_sentences
 from labelled_cells import labelled_cells, log1p_of
 from lm_models import write_encoder
 
-VERBS = ["check", "sentences", "reconstruct", "encode", "annotate", "doctor", "demo", "data"]
+VERBS = [
+    "check",
+    "sentences",
+    "reconstruct",
+    "encode",
+    "annotate",
+    "predict",
+    "doctor",
+    "demo",
+    "data",
+]
 
 
 @pytest.fixture
