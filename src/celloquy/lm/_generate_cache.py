@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
     from celloquy.lm._network import CausalNetwork
 
+AHEAD = 96
+"""Tokens beyond the prompt for which memory is taken first."""
+
 
 class RowCache:
     """A token's keys and values stand at its place in its own text, row by row.
@@ -22,27 +25,30 @@ class RowCache:
     n
         Rows.
     columns
-        Tokens that a row may have.
+        Tokens that a row may have; memory for them is taken as they come.
     """
 
     is_compileable = False
 
     def __init__(self, n: int, columns: int) -> None:
         self.n = n
-        self.columns = columns
+        self.most = columns
+        self.columns = 0
         self.keys: list[torch.Tensor] = []
         self.values: list[torch.Tensor] = []
         self.places: torch.Tensor | None = None
         self.rows: torch.Tensor | None = None
+        self.place: int | None = None
         self.n_seen = 0
 
     def fill(self, prefilled: Any, rows: torch.Tensor, prompt_of: torch.Tensor) -> None:  # noqa: ANN401
         """Take the keys and values of prompts for some rows, each of one prompt."""
         for layer, held in enumerate(prefilled.layers):
+            length = held.keys.shape[2]
             if layer == len(self.keys):
+                self.columns = max(self.columns, min(self.most, length + AHEAD))
                 self.keys.append(self._set_aside(held.keys))
                 self.values.append(self._set_aside(held.values))
-            length = held.keys.shape[2]
             self.keys[layer][rows, :, :length] = held.keys[prompt_of]
             self.values[layer][rows, :, :length] = held.values[prompt_of]
 
@@ -55,20 +61,36 @@ class RowCache:
         """Say where the next tokens stand, ``(n, q)``, and how many columns are looked at."""
         import torch
 
+        if n_seen > self.columns:
+            self._take(None, columns=min(self.most, max(n_seen, 3 * self.columns // 2)))
         self.places, self.n_seen = places, n_seen
         self.rows = torch.arange(len(places), device=places.device)[:, None]
+        are_alike = places.shape[1] == 1 and bool((places == places[0]).all())
+        self.place = int(places[0, 0]) if are_alike else None
 
     def keep(self, rows: torch.Tensor) -> None:
         """Keep some rows only."""
-        for layer in range(len(self.keys)):
-            self.keys[layer] = self.keys[layer][rows]
-            self.values[layer] = self.values[layer][rows]
+        self.n = len(rows)
+        self._take(rows, columns=self.columns)
+
+    def _take(self, rows: torch.Tensor | None, *, columns: int) -> None:
+        """Move what was seen, of all rows or some, to new memory."""
+        seen, self.columns = self.n_seen or self.columns, columns
+        for held in (self.keys, self.values):
+            for layer, old in enumerate(held):
+                held[layer] = self._set_aside(old)
+                seen_here = old[:, :, :seen]
+                held[layer][:, :, :seen] = seen_here if rows is None else seen_here[rows]
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write new keys and values; give all that are looked at."""
         keys, values = self.keys[layer_idx], self.values[layer_idx]
+        if self.place is not None:  # one slice, which is faster than many places
+            keys[:, :, self.place] = key_states[:, :, 0]
+            values[:, :, self.place] = value_states[:, :, 0]
+            return keys[:, :, : self.n_seen], values[:, :, : self.n_seen]
         keys[self.rows, :, self.places] = key_states.transpose(1, 2)
         values[self.rows, :, self.places] = value_states.transpose(1, 2)
         return keys[:, :, : self.n_seen], values[:, :, : self.n_seen]

@@ -29,7 +29,9 @@ MOST_BYTES = 2 * 2**30
 """Memory that keys and values of a batch may take, unless the caller says the tokens."""
 PREFILL_TOKENS = 4_096
 """Padded tokens of prompts that are read together."""
-SPARSE = 0.75
+FEW_ROWS = 16
+"""Rows that a processor reads in about the time of one: then forced tokens go along."""
+SPARSE = 0.5
 """A batch is packed when this share of its rows or less is still being written."""
 
 
@@ -158,7 +160,12 @@ class _Wave:
         """
         import torch
 
-        writing = Writing(self.constraint, rooms[rows], self.seeds[rows], self.limits)
+        n_forced = N_FORCED
+        if self.network.device == "cpu":
+            n_forced = min(N_FORCED, max(0, FEW_ROWS // len(rows) - 1))
+        writing = Writing(
+            self.constraint, rooms[rows], self.seeds[rows], self.limits, n_forced=n_forced
+        )
 
         def work(_: object) -> bool:
             with torch.inference_mode():

@@ -1,0 +1,116 @@
+"""What the benchmarks of language models share: gene names, a tokenizer, a model, measured pairs.
+
+The tokenizer is a byte-level BPE of 50,257 tokens, the size of GPT-2's, trained on the English
+text and code of the installed Python packages and on a few sentences of genes, so that it needs
+about 4.4 tokens a gene, as tokenizers of general text do. The model has the shape of GPT-2 small
+and random weights: speed does not depend on what they are.
+"""
+
+from __future__ import annotations
+
+import sysconfig
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+N_GENES = 36_000
+VOCABULARY_SIZE = 50_257
+END = "<|endoftext|>"
+STEMS = (
+    "CD", "IL", "RPL", "RPS", "HLA-D", "MT-N", "KRT", "ZNF", "SLC", "TMEM", "FAM", "COL", "ADAM",
+    "PTPN", "S100A", "IGHV", "TRAV", "CXCL", "CCR", "GPR", "OR", "MIR", "SNOR", "POTE", "NKG",
+    "MYO", "DNAH", "PCDHB", "USP", "WDR",
+)  # fmt: skip
+_TEXT_BYTES = 24_000_000
+N_SENTENCES = 20
+
+
+def gene_names(n: int = N_GENES) -> tuple[str, ...]:
+    """Make names of the kinds that human genes have: families, clones, long non-coding RNAs."""
+    rng = np.random.default_rng(0)
+    letters = list("ABCDEFGHIKLMNPRSTVX")
+    made: dict[str, None] = {}
+    while len(made) < n:
+        kind = rng.choice(4, p=[0.35, 0.3, 0.2, 0.15])
+        if kind == 0:
+            stem, number = STEMS[rng.integers(len(STEMS))], rng.integers(1, 999)
+            name = f"{stem}{number}{rng.choice(['', '', '', 'A', 'B', 'L1'])}"
+        elif kind == 1:
+            name = "".join(rng.choice(letters, rng.integers(3, 6))) + str(rng.integers(1, 30))
+        elif kind == 2:
+            name = f"AC{rng.integers(0, 999_999):06d}.{rng.integers(1, 9)}"
+        else:
+            name = f"LINC{rng.integers(1, 3_000):05d}"
+        made[name] = None
+    return tuple(made)
+
+
+def sentences(names: tuple[str, ...], n: int, *, n_genes: int = 100) -> list[str]:
+    """Draw sentences of different genes."""
+    rng = np.random.default_rng(1)
+    return [" ".join(names[i] for i in rng.permutation(len(names))[:n_genes]) for _ in range(n)]
+
+
+def texts() -> Iterator[str]:
+    """Read text and code of the installed packages, in a fixed order."""
+    read = 0
+    folders = (sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"))
+    for pattern in ("*.dist-info/METADATA", "*/*.py", "*.py"):
+        for folder in folders:
+            for path in sorted(Path(folder).glob(pattern)):
+                if read > _TEXT_BYTES:
+                    return
+                text = path.read_text(encoding="utf-8", errors="ignore")
+                read += len(text)
+                yield text
+
+
+def make_tokenizer(names: tuple[str, ...]) -> Tokenizer:
+    """Train the tokenizer, or read what an earlier benchmark of this machine trained."""
+    path = Path(tempfile.gettempdir()) / f"celloquy-benchmark-bpe-{len(names)}.json"
+    if path.is_file():
+        return Tokenizer.from_file(str(path))
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY_SIZE,
+        special_tokens=[AddedToken(END, special=True)],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([*texts(), *sentences(names, N_SENTENCES)], trainer)
+    tokenizer.save(str(path))
+    return tokenizer
+
+
+def gpt2_small(n_tokens: int = VOCABULARY_SIZE, *, bf16: bool = False) -> Any:
+    """Make a network of GPT-2 small's shape with random weights."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = GPT2Config(vocab_size=n_tokens, bos_token_id=0, eos_token_id=0)
+        model = GPT2LMHeadModel(config).eval().requires_grad_(requires_grad=False)
+    return model.to(torch.bfloat16) if bf16 else model
+
+
+def timed(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def interval(ratios: np.ndarray) -> str:
+    """Write the median of ratios, with the middle 90 % of 10,000 bootstrap draws."""
+    drawn = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
+    low, high = np.quantile(np.median(drawn, axis=1), [0.05, 0.95])
+    return f"{np.median(ratios):.2f} [{low:.2f}, {high:.2f}]"
