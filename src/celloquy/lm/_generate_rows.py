@@ -214,10 +214,12 @@ class _Wave:
         lengths = np.array([len(self.prompts[row]) for row in rows], dtype=np.int64)
         cache = RowCache(len(rows), int(lengths.max()) + room + N_FORCED)
         hidden: torch.Tensor | None = None
-        for texts, lines, text_of in _distinct([self.prompts[row] for row in rows]):
+        for texts, lines, text_of in distinct([self.prompts[row] for row in rows]):
             held = self.network.new_cache()
             ends = torch.tensor([len(text) - 1 for text in texts], device=device)
-            found = self.network.hidden(torch.from_numpy(_padded(texts)).to(device), cache=held)
+            found = self.network.hidden(
+                torch.from_numpy(padded_texts(texts)).to(device), cache=held
+            )
             found = found[torch.arange(len(texts), device=device), ends]
             to, of = torch.from_numpy(lines).to(device), torch.from_numpy(text_of).to(device)
             cache.fill(held, to, of)
@@ -242,7 +244,7 @@ class _Wave:
         )
 
 
-def _distinct(
+def distinct(
     texts: Sequence[NDArray[np.int32]],
 ) -> Iterator[tuple[list[NDArray[np.int32]], NDArray[np.int64], NDArray[np.int64]]]:
     """Give each distinct text once, a few of like length together.
@@ -264,7 +266,8 @@ def _distinct(
         yield [texts[int(firsts[i])] for i in some], rows, place[of[rows]]
 
 
-def _padded(texts: Sequence[NDArray[np.int32]]) -> NDArray[np.int64]:
+def padded_texts(texts: Sequence[NDArray[np.int32]]) -> NDArray[np.int64]:
+    """Put texts side by side, padded on the right; shape ``(n, longest)``."""
     ids = np.zeros((len(texts), max(map(len, texts))), dtype=np.int64)
     for line, text in zip(ids, texts, strict=True):
         line[: len(text)] = text
