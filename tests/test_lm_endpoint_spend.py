@@ -107,6 +107,19 @@ def test_requests_under_way_at_once_cannot_pass_the_cap_together():
     assert len(server.asked) <= 8
 
 
+def test_a_cap_lets_as_much_be_asked_at_once_as_one_after_the_other():
+    prompts = [f"cell {number}" for number in range(10, 40)]
+    with serving(sleepy(lambda _: counted(50, 10), lambda _: 0.01)) as server:
+        for at_once in (1, 8):
+            before = len(server.asked)
+            lm = connect(server, max_spent_tokens=1_000, concurrency=at_once)
+            with pytest.raises(BackendError, match="The cap of 1,000 tokens could be passed"):
+                lm.score(prompts, TYPES)
+            most = most_tokens(closed_question(prompts[0], TYPES, model="tiny", options=lm.options))
+            assert len(server.asked) - before == (1_000 - most.total) // 60 + 1
+            assert lm.record()["tokens_sent"] + lm.record()["tokens_received"] <= 1_000
+
+
 def test_the_cap_counts_over_all_calls():
     with serving(lambda _: counted(300, 10)) as server:
         lm = connect(server, max_spent_tokens=500)

@@ -38,6 +38,7 @@ _KEPT = ("found", "model", "system_fingerprint")
 _JITTER = random.SystemRandom()  # so that waiting leaves the global random state alone
 _SAID = 200
 _MOST_LESSONS = 5
+_LOOK_AGAIN = 0.02
 _TOO_LONG = ("context", "too long", "maximum length", "exceeds")
 _WARNED = {
     "temperature": "draws as it pleases",
@@ -135,6 +136,7 @@ class Connection:
         self._spend, self._store, self._manners = spend, store, manners
         self._client: Any = None
         self._asked: dict[bytes, asyncio.Task[dict[str, Any]]] = {}
+        self._n_under_way = 0
         self.n_stored = 0
 
     async def __aenter__(self) -> Connection:
@@ -200,7 +202,7 @@ class Connection:
         BackendError
             If the server refuses, no try succeeds in time, or a cap would be passed.
         """
-        self._spend.set_aside(most, what=what)
+        await self._set_aside(most, what=what)
         used, is_answered = type(most)(), False
         try:
             async with asyncio.timeout(self._options.deadline):
@@ -213,9 +215,29 @@ class Connection:
             raise BackendError(msg, hint=hint, retryable=True) from error
         finally:
             self._spend.settle(most, used, is_answered=is_answered)
+            self._n_under_way -= 1
         kept = {name: answer[name] for name in _KEPT}
         self._store.add(answer_key(self._address.url + path, body), kept)
         return kept
+
+    async def _set_aside(self, most: Tokens, *, what: str) -> None:
+        """Set aside what a request may take; wait for those under way if it is too much now.
+
+        Raises
+        ------
+        BackendError
+            If it would pass a cap though nothing else is under way.
+        """
+        while True:
+            try:
+                self._spend.set_aside(most, what=what)
+            except BackendError:
+                if not self._n_under_way:
+                    raise
+                await asyncio.sleep(_LOOK_AGAIN)
+            else:
+                self._n_under_way += 1
+                return
 
     async def _patiently(self, path: str, body: Body, what: str, read: Read) -> dict[str, Any]:
         """Try until there is an answer.
