@@ -240,3 +240,26 @@ def test_a_failure_of_the_model_names_the_cluster(adata):
 
     with pytest.raises(BackendError, match="Cluster '1': Gave up at its prompt: no answer"):
         name(adata, lm=Failing(), labels=LABELS)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_the_markers_of_real_clusters_lead_the_panel_to_their_types(data_folder):
+    """Blood cells (10x PBMC 3k), clustered and named by hand by others."""
+    cells = data_folder / "cells" / "pbmc3k_10x_v1.h5ad"
+    found = cq.name_clusters(
+        cells, clusters="cell_type", lm=ScriptedModel(capabilities=["generate"]),
+        options=ClusterOptions(fields={"tissue": "blood"}),
+    )  # fmt: skip
+    says = by_cluster(found, "panel_says")
+    expected = {
+        "B": "B cell",
+        "CD14+ Mono": "classical monocyte",
+        "FCGR3A+ Mono": "non-classical monocyte",
+        "NK": "natural killer cell",
+        "Platelet": "platelet",
+        "CD8 T": "CD8-positive, alpha-beta T cell",
+        "Naive CD4 T": "CD4-positive, alpha-beta T cell",
+    }
+    assert {name: says[name] for name in expected} == expected
+    assert not found.table["is_known"].any()  # the scripted model makes names up
