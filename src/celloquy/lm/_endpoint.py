@@ -14,10 +14,12 @@ from celloquy._runtime import cache_folder, require
 from celloquy.lm._answer_sets import answer_sets, constraints_of, one_seed_each
 from celloquy.lm._endpoint_ask import Asker, probe_body
 from celloquy.lm._endpoint_bodies import PATHS, closed_question, most_tokens, open_question
-from celloquy.lm._endpoint_http import HEADERS, Connection, Manners, in_rows, run, tls
+from celloquy.lm._endpoint_http import HEADERS, Connection, tls
+from celloquy.lm._endpoint_manners import Manners
 from celloquy.lm._endpoint_options import EndpointOptions
 from celloquy.lm._endpoint_plan import EndpointPlan, plan_endpoint
 from celloquy.lm._endpoint_results import DryRun, EndpointScores, as_scores
+from celloquy.lm._endpoint_rows import in_rows, run
 from celloquy.lm._endpoint_spend import MESSAGE_TOKENS, Spend, Tokens, estimate_tokens
 from celloquy.lm._endpoint_store import STORE_NAME, AnswerStore
 from celloquy.lm._offers import refuse_verb

@@ -8,17 +8,16 @@ import email.utils
 import functools
 import json
 import random
-import threading
-import warnings
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from celloquy._runtime import require
 from celloquy.errors import BackendError
+from celloquy.lm._endpoint_manners import TOO_LONG, Manners
 from celloquy.lm._endpoint_store import answer_key
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from celloquy.lm._endpoint_options import EndpointOptions
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     Body = dict[str, Any]
     Read = Callable[[Mapping[str, Any]], Any]
 
-T = TypeVar("T")
 HEADERS = {"User-Agent": "celloquy"}
 MAX_BYTES = 32 << 20
 """The most bytes that one answer may have."""
@@ -39,12 +37,6 @@ _JITTER = random.SystemRandom()  # so that waiting leaves the global random stat
 _SAID = 200
 _MOST_LESSONS = 5
 _LOOK_AGAIN = 0.02
-_TOO_LONG = ("context", "too long", "maximum length", "exceeds")
-_WARNED = {
-    "temperature": "draws as it pleases",
-    "seed": "draws anew each time",
-    "top_p": "draws among all tokens",
-}
 
 
 class GarbageError(Exception):
@@ -65,36 +57,6 @@ class _PassingError(Exception):
     def __init__(self, reason: str, *, wait: float | None = None) -> None:
         super().__init__(reason)
         self.wait = wait
-
-
-class Manners:
-    """What a server turned out not to take; learnt from its refusals, kept for the next call."""
-
-    def __init__(self) -> None:
-        self.left_out: set[str] = set()
-        self.renamed: dict[str, str] = {}
-
-    def applied(self, body: Body) -> Body:
-        """Leave out and rename what the server does not take."""
-        kept = {name: value for name, value in body.items() if name not in self.left_out}
-        return {self.renamed.get(name, name): value for name, value in kept.items()}
-
-    def learn(self, body: Body, said: str) -> bool:
-        """Learn from a refusal; say whether another try makes sense."""
-        if "max_completion_tokens" in said and "max_tokens" in body:
-            self.renamed["max_tokens"] = "max_completion_tokens"
-            return True
-        for name, effect in _WARNED.items():
-            if name in said and name in body:
-                if name not in self.left_out:
-                    self.left_out.add(name)
-                    text = f"The server does not take `{name}`, and {effect}."
-                    warnings.warn(text, stacklevel=2)
-                return True
-        if "response_format" in body and not any(word in said.lower() for word in _TOO_LONG):
-            self.left_out.add("response_format")
-            return True
-        return False
 
 
 @functools.cache
@@ -398,56 +360,6 @@ def _way_out(status: int, said: str) -> str:
         return "check the model's name, and that the URL ends where the protocol begins, in /v1."
     if 300 <= status < 400:
         return "redirects are not followed: name the address that the server points to yourself."
-    if any(word in said.lower() for word in _TOO_LONG):
+    if any(word in said.lower() for word in TOO_LONG):
         return "the server reads fewer tokens: lower `max_tokens` or `n_top_genes`."
     return "check what the server offers."
-
-
-async def in_rows(n: int, work: Callable[[int], Awaitable[T]], *, concurrency: int) -> list[T]:
-    """Do work for rows 0 to n, some at once, and give the results in the order of the rows.
-
-    After a failure no other row is begun; those under way end first, so that what they cost
-    is not lost. Of several failures that of the first row is raised.
-    """
-    results: dict[int, T] = {}
-    failures: dict[int, Exception] = {}
-    waiting = iter(range(n))
-
-    async def worker() -> None:
-        for row in waiting:
-            try:
-                results[row] = await work(row)
-            except (BackendError, Warning) as error:
-                failures[row] = error
-            if failures:
-                return
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(n, concurrency)):
-            group.create_task(worker())
-    if failures:
-        raise failures[min(failures)]
-    return [results[row] for row in range(n)]
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run asynchronous work to its end, also where a loop runs already, as in a notebook."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    ended: list[T] = []
-    failed: list[BaseException] = []
-
-    def beside() -> None:
-        try:
-            ended.append(asyncio.run(work))
-        except BaseException as error:  # noqa: BLE001 (raised again in the caller's thread)
-            failed.append(error)
-
-    thread = threading.Thread(target=beside)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return ended[0]
