@@ -139,6 +139,15 @@ def save_answer_calibration(
 ) -> None:
     """Write a calibration as JSON; equal calibrations give equal bytes.
 
+    Parameters
+    ----------
+    calibration
+        What was fitted.
+    path
+        Where to write it.
+    overwrite
+        Whether an existing file is replaced.
+
     Raises
     ------
     InputError
