@@ -100,6 +100,14 @@ def test_a_t5_scores_as_transformers_does(tmp_path):
             assert found[row, column] == pytest.approx(-float(loss) * answer.shape[1], abs=1e-4)
 
 
+def test_a_t5_writes_one_of_the_allowed_answers_and_nothing_else(tmp_path):
+    lm = load(write_seq2seq(tmp_path))
+    written = lm.generate(["CD3E", "LYZ"], OneOf(LABELS), seeds=[0, 1])
+    assert set(written.texts) <= set(LABELS)
+    free = lm.generate(["CD3E"], seeds=[0], limits=Limits(max_new_tokens=4))
+    assert len(free.ids[0]) <= 4
+
+
 def test_a_t5_is_asked_with_its_end_token_and_has_its_own_room_for_the_answer(tmp_path):
     lm = load(write_seq2seq(tmp_path, max_tokens=32))
     assert lm.format.ids("CD3E")[-1] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,6 +11,7 @@ from celloquy._runtime import closest, is_installed, require
 from celloquy._runtime._devices import pick_device
 from celloquy.errors import CheckpointError, InputError, MissingExtraError
 from celloquy.lm._adapters import (
+    Adapter,
     apply_adapter,
     fitting_tokenizer,
     open_adapter,
@@ -79,38 +81,58 @@ def load_hf(
     opened = None if plus is None else open_adapter(plus, allow_download=allow_download)
     if opened is not None:
         refuse_other_base(opened, base if not Path(base).is_dir() else folder.resolve().name)
-    files, is_seq2seq = checked(folder)
-    tokenizer = load_tokenizer(folder)
-    model = load_model(folder, options, is_seq2seq=is_seq2seq)
-    refuse_foreign_tokenizer(folder, tokenizer, model)
-    digest = [revision_of(folder, [*files, *further_files(folder)])]
-    if opened is not None:
-        n_rows = int(model.get_input_embeddings().weight.shape[0])
-        tokenizer = fitting_tokenizer(opened, tokenizer, n_rows=n_rows, load=load_tokenizer)
-        model = apply_adapter(opened, model, merges=options.precision in {"fp32", "bf16"})
-        digest.append(opened.revision)
-    fuse(model, pack=options.device == "cpu" and options.precision in {"fp32", "bf16"})
+    read = _read(folder, options, opened)
     wanted = prompt_format if known is None or prompt_format != "auto" else known.prompt_format
-    written = make_format(tokenizer, model, wanted or "auto", is_seq2seq=is_seq2seq)
-    digest.append(written.name)
+    written = make_format(read.tokenizer, read.model, wanted or "auto", is_seq2seq=read.is_seq2seq)
     common: dict[str, Any] = {
         "name": f"hf:{base}" if plus is None else f"hf:{base}+{plus}",
-        "revision": hashlib.sha256("\n".join(digest).encode()).hexdigest(),
+        "revision": hashlib.sha256(f"{read.digest}\n{written.name}".encode()).hexdigest(),
         "device": options.device,
         "precision": options.precision,
-        "max_tokens": token_limit(folder, tokenizer, model),
-        "tokenizer": tokenizer,
+        "max_tokens": token_limit(folder, read.tokenizer, read.model),
+        "tokenizer": read.tokenizer,
         "format": written,
     }
     if known is not None:
         common |= _told(known, common["max_tokens"])
     common["runner"] = _runner(options.device, common["max_tokens"])
-    if is_seq2seq:
-        return Seq2Seq(model=model, **common)
-    network = CausalNetwork(model, options.device)
+    if read.is_seq2seq:
+        return Seq2Seq(model=read.model, **common)
+    network = CausalNetwork(read.model, options.device)
     capabilities, cannot = _capabilities(network)
     refuse_unknown_flow(network, has_cache=not cannot)
     return Decoder(network=network, capabilities=capabilities, cannot=cannot, **common)
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """What was read of a checkpoint."""
+
+    model: Any
+    """The network, its adapter merged."""
+    tokenizer: Any
+    """The tokenizer, with the tokens that an adapter adds."""
+    is_seq2seq: bool
+    """Whether it has an encoder."""
+    digest: str
+    """Hashes of all its files."""
+
+
+def _read(folder: Path, options: HFOptions, adapter: Adapter | None) -> _Read:
+    """Read network and tokenizer of a checkpoint, and put its adapter in."""
+    files, is_seq2seq = checked(folder)
+    tokenizer = load_tokenizer(folder)
+    model = load_model(folder, options, is_seq2seq=is_seq2seq)
+    refuse_foreign_tokenizer(folder, tokenizer, model)
+    digest = revision_of(folder, [*files, *further_files(folder)])
+    is_whole = options.precision in {"fp32", "bf16"}
+    if adapter is not None:
+        n_rows = int(model.get_input_embeddings().weight.shape[0])
+        tokenizer = fitting_tokenizer(adapter, tokenizer, n_rows=n_rows, load=load_tokenizer)
+        model = apply_adapter(adapter, model, merges=is_whole)
+        digest += f"\n{adapter.revision}"
+    fuse(model, pack=options.device == "cpu" and is_whole)
+    return _Read(model, tokenizer, is_seq2seq, digest)
 
 
 def settings_only(folder: Path, *, wanted: str) -> dict[str, Any]:

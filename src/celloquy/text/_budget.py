@@ -227,7 +227,15 @@ def _order(prompt: Prompt) -> list[tuple[int, int]]:
 
 
 def first_names(prompt: Prompt, n: int) -> Prompt:
-    """Keep at most the first `n` genes of every list that names several, cut or not."""
+    """Keep at most the first genes of every list that names several, whether it may be cut or not.
+
+    Parameters
+    ----------
+    prompt
+        A prompt. A gene that stands alone and may not be cut is asked about, and stays.
+    n
+        The most genes of a list; words that count genes follow.
+    """
     lists = [
         replace(segment, may_cut=True)
         if isinstance(segment, Names) and (segment.may_cut or len(segment.ids) > 1)
