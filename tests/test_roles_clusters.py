@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import celloquy as cq
 from celloquy.errors import BackendError, InputError
 from celloquy.io import write_h5ad
-from celloquy.lm._fake import ScriptedModel
+from celloquy.lm import ScriptedModel
 from celloquy.roles import ClusterOptions
 from labelled_cells import labelled_cells
 

@@ -12,7 +12,7 @@ import pytest
 import celloquy as cq
 from celloquy.errors import BackendError, InputError
 from celloquy.io import write_h5ad
-from celloquy.lm._fake import ScriptedModel
+from celloquy.lm import ScriptedModel
 from celloquy.roles import PredictOptions, ReadOptions
 from celloquy.tasks import load_task
 from labelled_cells import TYPES, labelled_cells, log1p_of

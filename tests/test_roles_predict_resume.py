@@ -20,8 +20,7 @@ import pytest
 import celloquy as cq
 from celloquy.errors import BackendError, InputError
 from celloquy.io import write_h5ad
-from celloquy.lm._endpoint import load_endpoint
-from celloquy.lm._endpoint_options import EndpointOptions
+from celloquy.lm import EndpointOptions, load_endpoint
 from celloquy.roles import PredictOptions
 from labelled_cells import labelled_cells
 from lm_server import chat, refused, serving
@@ -34,8 +33,7 @@ RUN = """
     import sys
     from pathlib import Path
     import celloquy as cq
-    from celloquy.lm._endpoint import load_endpoint
-    from celloquy.lm._endpoint_options import EndpointOptions
+    from celloquy.lm import EndpointOptions, load_endpoint
 
     folder, url = Path(sys.argv[1]), sys.argv[2]
     lm = load_endpoint(f"paid@{url}", options=EndpointOptions(

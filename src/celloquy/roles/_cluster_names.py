@@ -10,7 +10,7 @@ import numpy as np
 from celloquy.errors import InputError
 from celloquy.knowledge import has_table, marker_panel, read_table
 from celloquy.learn import UNKNOWN, answer_probabilities, top_answers
-from celloquy.lm._protocol import Limits
+from celloquy.lm import Limits
 from celloquy.roles._asking import told_where
 from celloquy.roles._reconcile import same_name
 

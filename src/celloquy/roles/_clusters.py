@@ -266,7 +266,10 @@ def find_markers(opened: OpenCells, members: pd.Series[Any], options: ClusterOpt
     most = max(options.n_markers, options.n_evidence)
     found = cluster_markers(block, [names[i] for i in chosen], n_markers=most, usable=usable)
     by_cluster = found.groupby("cluster", sort=False)["gene"].agg(list).to_dict()
-    return {name: by_cluster.get(name, []) for name in kinds}
+    order = sorted(
+        kinds, key=lambda name: (not name.isdecimal(), len(name) * name.isdecimal(), name)
+    )
+    return {name: by_cluster.get(name, []) for name in order}
 
 
 def _naming(

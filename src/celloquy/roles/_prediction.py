@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from celloquy.learn import Ancestry, Normalise
-    from celloquy.lm._protocol import Scores
+    from celloquy.lm import Scores
     from celloquy.roles._collect import Collected
 
 UNCALIBRATED = (
