@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         encode,
         encode_genes,
         encode_together,
+        generate,
         name_clusters,
         predict,
     )
@@ -34,6 +35,7 @@ __all__ = [
     "encode_genes",
     "encode_together",
     "fidelity",
+    "generate",
     "load_lm",
     "name_clusters",
     "pl",
@@ -52,6 +54,7 @@ _PLACES = {
     "encode_genes": "celloquy.roles:encode_genes",
     "encode_together": "celloquy.roles:encode_together",
     "fidelity": "celloquy.text:fidelity",
+    "generate": "celloquy.roles:generate",
     "load_lm": "celloquy.lm:load_lm",
     "name_clusters": "celloquy.roles:name_clusters",
     "pl": "celloquy.plotting:",

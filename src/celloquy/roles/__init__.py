@@ -6,6 +6,7 @@ from celloquy.roles._block import read_block
 from celloquy.roles._calibrations import calibrate
 from celloquy.roles._cells import ReadOptions
 from celloquy.roles._clusters import ClusterOptions, NamedClusters, name_clusters, plan_clusters
+from celloquy.roles._generate_options import GenerateOptions
 from celloquy.roles._predict import predict
 from celloquy.roles._predict_options import PredictOptions
 from celloquy.roles._predict_plan import PredictionPlan, plan_prediction
@@ -19,6 +20,7 @@ from celloquy.roles.encoder import (
     encode_genes,
     encode_together,
 )
+from celloquy.roles.generator import generate, plan_generation
 from celloquy.roles.predictor import AnnotateOptions, Annotation, annotate
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "ClusterOptions",
     "EncodeOptions",
     "Encoding",
+    "GenerateOptions",
     "NamedClusters",
     "PredictOptions",
     "Predicted",
@@ -38,9 +41,11 @@ __all__ = [
     "encode",
     "encode_genes",
     "encode_together",
+    "generate",
     "load_or_fit",
     "name_clusters",
     "plan_clusters",
+    "plan_generation",
     "plan_prediction",
     "predict",
     "read_block",

@@ -18,6 +18,7 @@ from celloquy.apps.cli._data import data
 from celloquy.apps.cli._demo import demo
 from celloquy.apps.cli._doctor import doctor
 from celloquy.apps.cli._encode import encode
+from celloquy.apps.cli._generate import generate
 from celloquy.apps.cli._lm import lm
 from celloquy.apps.cli._predict import predict
 from celloquy.apps.cli._reconstruct import reconstruct
@@ -34,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (check, sentences, reconstruct, encode, annotate, predict, doctor, demo):
+for verb in (check, sentences, reconstruct, encode, annotate, predict, generate, doctor, demo):
     app.command()(verb)
 app.add_typer(data, name="data")
 app.add_typer(tasks, name="tasks")

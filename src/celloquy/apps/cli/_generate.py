@@ -1,0 +1,122 @@
+"""``celloquy generate``: new cells from a language model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from celloquy.apps.cli._options import (
+    AllowRemote,
+    Collisions,
+    DryRun,
+    GeneColumn,
+    Layer,
+    Lm,
+    MaxCost,
+    Overwrite,
+    PriceIn,
+    PriceOut,
+    Raw,
+    Seed,
+)
+
+
+def generate(
+    *,
+    task: Annotated[str, typer.Option(help="Task by name (celloquy tasks list), or its file.")],
+    lm: Lm,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File (.h5ad) to write the cells to.")
+    ] = None,
+    n: Annotated[
+        int | None, typer.Option("-n", help="Cells to write; without it, one a control cell, or 1.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="INPUT=VALUE: an input of the task, for all cells; repeatable."),
+    ] = None,
+    genes: Annotated[
+        Path | None, typer.Option(help="Text file with one gene a line; else the checkpoint's.")
+    ] = None,
+    n_top_genes: Annotated[int, typer.Option(help="How many genes a cell names.")] = 100,
+    at_most: Annotated[
+        bool, typer.Option("--at-most", help="Let the model end a cell with fewer genes.")
+    ] = False,
+    free: Annotated[
+        bool, typer.Option("--free", help="Let the model write anything; count what is no gene.")
+    ] = False,
+    repair: Annotated[
+        Literal["celloquy", "cell2sentence"],
+        typer.Option(help="How words that are no gene and repeats of a free answer are read."),
+    ] = "celloquy",
+    control: Annotated[
+        Path | None, typer.Option(help="Control cells, for tasks about a cell or several.")
+    ] = None,
+    obs: Annotated[
+        list[str] | None,
+        typer.Option(help="INPUT=COLUMN: an input from obs of the control cells; repeatable."),
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="Divides the logits; 0 is greedy.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option(help="Draw among so many tokens only.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Draw among tokens that hold this probability.")
+    ] = None,
+    template: Annotated[int, typer.Option(help="Which of the task's templates to use.")] = 0,
+    rank_curve: Annotated[
+        Path | None, typer.Option(help="Rank curve (.json) that gives expression by rank.")
+    ] = None,
+    layer: Layer = None,
+    raw: Raw = False,
+    gene_column: GeneColumn = None,
+    collisions: Collisions = "refuse",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32, bf16, 8bit or 4bit.")] = "fp32",
+    allow_remote: AllowRemote = None,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
+    max_cost: MaxCost = None,
+    seed: Seed = 0,
+    dry_run: DryRun = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Let a language model write new cells, of real genes only and none twice.
+
+    Raises
+    ------
+    InputError
+        If there is no file to write to, and none was to be written.
+    """
+    from celloquy.apps.cli._language_model import open_lm
+    from celloquy.apps.cli._predict import pairs
+    from celloquy.errors import InputError
+    from celloquy.roles import GenerateOptions, ReadOptions, plan_generation
+    from celloquy.roles import generate as generate_cells
+
+    if out is None and not dry_run:
+        msg = "There is no file to write the cells to."
+        raise InputError(msg, hint="`--out new.h5ad`, or `--dry-run` to see the first prompt.")
+    fields = pairs(sets, option="--set")
+    options = GenerateOptions(
+        genes=genes, n_top_genes=n_top_genes, exactly=not at_most, is_constrained=not free,
+        repair=repair, temperature=temperature, top_k=top_k, top_p=top_p, template=template,
+        control=control, obs_fields=pairs(obs, option="--obs", alike=True), rank_curve=rank_curve,
+        read=ReadOptions(layer=layer, use_raw=raw, gene_column=gene_column, collisions=collisions),
+    )  # fmt: skip
+    model = open_lm(
+        lm, allow_remote=allow_remote, price_in=price_in, price_out=price_out, max_cost=max_cost,
+        device=device, precision=precision,
+    )  # fmt: skip
+    if dry_run:
+        typer.echo(plan_generation(task, fields, n=n, lm=model, options=options))
+        return
+    made = generate_cells(
+        task, fields, n=n, lm=model, out=out, seed=seed, overwrite=overwrite, options=options
+    )
+    record = made.uns["celloquy_generate"]
+    typer.echo(
+        f"{made.n_obs:,} cells · {record['n_genes_named']:,} genes named · "
+        f"{record['n_unknown']:,} words were no gene, {record['n_repeated']:,} repeats · {out}",
+        err=True,
+    )

@@ -1,0 +1,102 @@
+"""Answers become cells: genes read back, expression reconstructed, what was written kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from celloquy.text import ReconstructOptions, reconstruct
+from celloquy.text.compat import cell2sentence_repair
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from celloquy.roles._generate_prompts import Wanted
+
+
+def cells_of(answers: list[dict[str, Any]], wanted: Wanted) -> AnnData:
+    """Make one cell of each answer, or several where a task asks for several.
+
+    An answer that cannot be read gives one cell without expression, so that none is lost.
+
+    Parameters
+    ----------
+    answers
+        What was written, with its log-probability and why it ended.
+    wanted
+        What was asked for.
+    """
+    rows, sentences = [], []
+    for number, one in enumerate(answers):
+        cells = _read(one["answer"], wanted)
+        for place, (genes, counts) in enumerate(cells):
+            sentences.append(" ".join(genes))
+            rows.append({"answer_number": number, "place": place, **counts, **one})
+    table = pd.DataFrame(rows)
+    several = wanted.task.answer.kind == "cells"
+    table.index = pd.Index(
+        [
+            f"generated-{row.answer_number}" + (f"-{row.place}" if several else "")
+            for row in table.itertuples()
+        ],
+        dtype=object,
+    )
+    obs = _obs(table, wanted, several=several)
+    curve = wanted.options.rank_curve or getattr(wanted.lm, "rank_curve", None)
+    made = reconstruct(
+        sentences,
+        vocabulary=wanted.vocabulary,
+        rank_curve=curve,
+        obs=obs,
+        options=ReconstructOptions(delimiter=" "),
+    )
+    for name in ("n_unknown", "n_repeated"):
+        made.obs[name] = table[name].to_numpy()
+    return made
+
+
+def _obs(table: pd.DataFrame, wanted: Wanted, *, several: bool) -> pd.DataFrame:
+    obs = pd.DataFrame(index=table.index)
+    number = table["answer_number"].to_numpy()
+    for name, said in wanted.fields.items():
+        obs[name] = pd.Categorical(np.array(said, dtype=object)[number])
+    if wanted.control_names:
+        obs["control"] = np.array(wanted.control_names, dtype=object)[number]
+    if several:
+        obs["sample"] = pd.Categorical([f"generated-{one}" for one in number])
+    obs["answer"] = table["answer"].to_numpy(dtype=object)
+    obs["logp"] = table["logp"].astype(np.float64).to_numpy()
+    obs["finish_reason"] = pd.Categorical(table["finish_reason"])
+    obs["n_genes_named"] = table["n_genes_named"].to_numpy()
+    if wanted.controls:
+        obs["n_prompt_genes_cut"] = table["n_prompt_genes_cut"].to_numpy()
+    return obs
+
+
+def _read(text: str, wanted: Wanted) -> list[tuple[list[str], dict[str, int]]]:
+    """Read the genes of each cell of an answer, unknown and repeated words counted."""
+    vocabulary = wanted.vocabulary
+    if wanted.options.repair == "cell2sentence" and wanted.task.answer.kind == "genes":
+        (found,) = cell2sentence_repair([text], names=vocabulary.names)
+        words, n_unknown = found
+        n_named = len(words) - n_unknown
+        n_repeated = len(text.split(" ")) - len(words)
+        return [(words, _counts(n_named, n_unknown, n_repeated))]
+    parsed = wanted.task.parse(text, allowed=vocabulary)
+    counts = _counts(*(parsed.counts.get(name, 0) for name in ("known", "unknown", "repeated")))
+    if not parsed.is_valid:
+        return [([], counts | {"n_genes_named": 0})]
+    if wanted.task.answer.kind == "genes":
+        return [(list(parsed.value), counts)]
+    # what was left out is counted for the whole answer, and told at its first cell
+    rest = _counts(0, 0, 0)
+    return [
+        (list(genes), (counts if place == 0 else rest) | {"n_genes_named": len(genes)})
+        for place, genes in enumerate(parsed.value)
+    ]
+
+
+def _counts(n_named: int, n_unknown: int, n_repeated: int) -> dict[str, int]:
+    return {"n_genes_named": n_named, "n_unknown": n_unknown, "n_repeated": n_repeated}

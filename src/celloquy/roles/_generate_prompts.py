@@ -1,0 +1,192 @@
+"""What is asked for when cells are generated: the prompt of every cell, and its genes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from celloquy.errors import InputError
+from celloquy.roles._asking import as_lm, as_task, names_of
+from celloquy.roles._cells import obs_column, open_cells
+from celloquy.text import Vocabulary, field_text
+
+if TYPE_CHECKING:
+    import os
+
+    from celloquy.lm import LanguageModel
+    from celloquy.roles._generate_options import GenerateOptions
+    from celloquy.tasks import Task
+    from celloquy.text import Constraint, Names, Prompt
+
+Fields = Mapping[str, str | int | Sequence[str]]
+"""Value of each input: one for all cells, or a list with one a cell."""
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """A task, the model that writes, and what is said of each cell."""
+
+    task: Task
+    """What is asked for."""
+    lm: LanguageModel
+    """Who writes."""
+    vocabulary: Vocabulary
+    """The genes that may be named."""
+    options: GenerateOptions
+    """How cells are generated."""
+    n: int
+    """Answers."""
+    fields: dict[str, list[str]]
+    """Value of each input for each answer."""
+    controls: list[list[Names]]
+    """The control cells of each answer; empty without."""
+    control_names: list[str]
+    """Their names; empty without."""
+
+    def prompt(self, answer: int) -> Prompt:
+        """Ask for one answer."""
+        values: dict[str, Any] = {name: said[answer] for name, said in self.fields.items()}
+        inputs = {one.name: one for one in self.task.asked_for}
+        if "n_genes" in inputs and "n_genes" not in values:
+            values["n_genes"] = str(self.options.n_top_genes)
+        if self.controls:
+            place = _cell_input(self.task)
+            cells = self.controls[answer]
+            values[place] = cells[0] if inputs[place].kind == "cell" else cells
+        return self.task.prompt(values, template=self.options.template)
+
+    def constraint(self) -> Constraint | None:
+        """Say what may be written; `None` where anything may."""
+        if not self.options.is_constrained or self.task.answer.kind != "genes":
+            return None
+        from celloquy.text import Sequence as StringSequence
+
+        names, n = self.vocabulary.names, self.options.n_top_genes
+        return StringSequence(names, n, exactly=self.options.exactly)
+
+
+def want(
+    task: Task | str | os.PathLike[str],
+    fields: Fields,
+    *,
+    n: int | None,
+    lm: LanguageModel | str,
+    options: GenerateOptions,
+) -> Wanted:
+    """Put a task, a model, genes and control cells together, and refuse what does not fit.
+
+    Raises
+    ------
+    InputError
+        If something does not fit.
+    """
+    task = as_task(task)
+    if task.answer.kind not in {"genes", "cells"}:
+        msg = f"Task {task.name!r} is not answered with cells."
+        raise InputError(msg, hint=f"use `cq.predict(adata, {task.name!r}, …)` for labels.")
+    if n is not None and n < 1:
+        msg = f"`n` must be at least 1, got {n}."
+        raise InputError(msg, hint="say how many cells are to be written.")
+    has_control = _cell_input(task) != ""
+    if has_control != (options.control is not None):
+        what = "needs control cells" if has_control else "is about no control cell"
+        msg = f"Task {task.name!r} {what}."
+        hint = "pass `control=adata` (`--control cells.h5ad`)." if has_control else (
+            "leave `control` out."
+        )  # fmt: skip
+        raise InputError(msg, hint=hint)
+    lm = as_lm(lm)
+    if "generate" not in lm.capabilities:
+        able = " and ".join(sorted(lm.capabilities)) or "do nothing"
+        msg = f"'{lm.name}' cannot write answers; it can {able}."
+        raise InputError(msg, hint="take a decoder (`hf:…`) or a server (`openai:…`).")
+    vocabulary = _vocabulary(options, lm)
+    controls, names, columns = _read_controls(task, options, n)
+    n = n or len(controls) or 1
+    said = {name: _spread(name, value, n) for name, value in fields.items()} | columns
+    wanted = Wanted(task, lm, vocabulary, options, n, said, controls, names)
+    wanted.prompt(0)
+    return wanted
+
+
+def _cell_input(task: Task) -> str:
+    return next((one.name for one in task.asked_for if one.kind in {"cell", "cells"}), "")
+
+
+def _spread(name: str, value: str | int | Sequence[str], n: int) -> list[str]:
+    """Give a field's value of every cell.
+
+    Raises
+    ------
+    InputError
+        If there are more or fewer values than cells.
+    """
+    if isinstance(value, str | int):
+        return [field_text(value)] * n
+    if len(value) != n:
+        msg = f"The field {name!r} has {len(value):,} values, and {n:,} cells are asked for."
+        raise InputError(msg, hint="give one value, or one a cell.")
+    return [field_text(one) for one in value]
+
+
+def _vocabulary(options: GenerateOptions, lm: LanguageModel) -> Vocabulary:
+    """Choose the genes that may be named: the user's, else the checkpoint's.
+
+    Raises
+    ------
+    InputError
+        If there are none, or the file cannot be read.
+    """
+    genes = options.genes
+    if genes is None:
+        genes = getattr(lm, "vocabulary", None)
+    if genes is None:
+        msg = f"'{lm.name}' brings no list of genes, so it is not known what a gene is."
+        hint = "pass `genes=adata.var_names`, or a file with one a line (`--genes FILE`)."
+        raise InputError(msg, hint=hint)
+    if isinstance(genes, Vocabulary):
+        return genes
+    if isinstance(genes, str) or hasattr(genes, "__fspath__"):
+        try:
+            text = Path(genes).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            msg = f"The genes in '{genes}' cannot be read: {error}."
+            raise InputError(msg, hint="give a text file with one gene a line.") from error
+        genes = [line.strip() for line in text.splitlines() if line.strip()]
+    names = tuple(str(name) for name in genes)
+    if not names:
+        msg = "The list of genes is empty."
+        raise InputError(msg, hint="give at least as many genes as a cell is to name.")
+    return Vocabulary(names)
+
+
+def _read_controls(
+    task: Task, options: GenerateOptions, n: int | None
+) -> tuple[list[list[Names]], list[str], dict[str, list[str]]]:
+    """Read the control cells of each answer, in turn, and the columns that prompts need."""
+    if options.control is None:
+        return [], [], {}
+    inputs = {one.name: one.kind for one in task.asked_for}
+    size = options.n_control_cells if inputs[_cell_input(task)] == "cells" else 1
+    with open_cells(options.control, verb="generate", read=options.read, needs="rankable") as cells:
+        columns = list(dict.fromkeys(options.obs_fields.values()))
+        held = {name: obs_column(cells.stream, name).astype(str).tolist() for name in columns}
+        index = [str(name) for name in cells.stream.obs().index]
+        genes = [
+            names
+            for _, block in cells.blocks(cells.vocabulary)
+            for names in names_of(block.top(options.n_control_genes))
+        ]
+    n_groups = -(-len(genes) // size)
+    groups = [np.arange(i * size, min((i + 1) * size, len(genes))) for i in range(n_groups)]
+    turn = [groups[i % n_groups] for i in range(n or n_groups)]
+    said = {
+        name: [field_text(held[column][group[0]]) for group in turn]
+        for name, column in options.obs_fields.items()
+    }
+    told = [", ".join(index[i] for i in group) for group in turn]
+    return [[genes[i] for i in group] for group in turn], told, said

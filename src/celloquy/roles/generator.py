@@ -1,0 +1,228 @@
+"""The generator: new cells from a language model, with expression, answers and provenance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from celloquy._runtime import Progress, ShardPlan, ShardResult, refuse_existing, rng_for, run_shards
+from celloquy.io import refuse_ending, write_h5ad
+from celloquy.roles._asking import record_of_lm, said_of_server
+from celloquy.roles._collect import discard_parts
+from celloquy.roles._generate_cells import cells_of
+from celloquy.roles._generate_options import GenerateOptions
+from celloquy.roles._generate_prompts import want
+
+if TYPE_CHECKING:
+    import os
+
+    from anndata import AnnData
+
+    from celloquy._runtime import Shard
+    from celloquy.lm import LanguageModel, PromptPlan
+    from celloquy.roles._generate_prompts import Fields, Wanted
+    from celloquy.tasks import Task
+
+UNS_KEY = "celloquy_generate"
+
+
+def generate(
+    task: Task | str | os.PathLike[str],
+    fields: Fields | None = None,
+    *,
+    n: int | None = None,
+    lm: LanguageModel | str,
+    out: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    options: GenerateOptions | None = None,
+) -> AnnData:
+    """Let a language model write new cells.
+
+    A local model can write nothing but different genes of the list. Each cell's random numbers
+    depend on `seed` and its number alone: more cells of the same seed begin with the same
+    ones. With `out`, answers are kept in parts, and a run that was killed goes on from them.
+
+    Parameters
+    ----------
+    task
+        What is asked for: the name of a task (``celloquy tasks list``), the file of one, or a
+        task.
+    fields
+        Values of the task's inputs: one for all cells, or a list with one a cell.
+    n
+        Answers to write; `None` writes one a control cell, or one.
+    lm
+        A loaded language model, or what :func:`celloquy.load_lm` takes.
+    out
+        File (.h5ad) to write the cells to.
+    seed
+        Seed of everything random.
+    overwrite
+        Whether `out`, and parts of another run, are replaced.
+    options
+        Everything else: genes, their number, how tokens are drawn, control cells.
+
+    Returns
+    -------
+    The new cells: reconstructed expression (float32 CSR), in obs the values of the inputs, the
+    answer as it was written, its log-probability, why it ended, and how many words named a
+    gene, were unknown or repeated; in ``uns["celloquy_generate"]`` where they come from.
+
+    Raises
+    ------
+    InputError
+        If the task is not answered with cells, an input has no value, there is no list of
+        genes, genes cannot be written by the tokenizer or do not fit, or `out` exists.
+    """
+    options = options or GenerateOptions()
+    if out is not None:
+        refuse_ending(Path(out))
+        refuse_existing(Path(out), overwrite=overwrite)
+    wanted = want(task, fields or {}, n=n, lm=lm, options=options)
+    record = _record(wanted, seed)
+    answers = _collect(wanted, record, seed=seed, out=out, overwrite=overwrite)
+    made = cells_of(answers, wanted)
+    counts = {
+        name: int(made.obs[name].sum()) for name in ("n_genes_named", "n_unknown", "n_repeated")
+    }
+    record["lm"] |= said_of_server(wanted.lm)
+    made.uns[UNS_KEY] = record | counts | {"n_obs": made.n_obs}
+    if out is not None:
+        write_h5ad(made, out, overwrite=overwrite)
+        discard_parts(out)
+    return made
+
+
+def plan_generation(
+    task: Task | str | os.PathLike[str],
+    fields: Fields | None = None,
+    *,
+    n: int | None = None,
+    lm: LanguageModel | str,
+    options: GenerateOptions | None = None,
+) -> str:
+    """Say what :func:`generate` would ask first, and how much; nothing is asked.
+
+    Parameters
+    ----------
+    task, fields, n, lm, options
+        See :func:`generate`.
+
+    Raises
+    ------
+    InputError
+        As :func:`generate`.
+    """
+    wanted = want(task, fields or {}, n=n, lm=lm, options=options or GenerateOptions())
+    plan = _plan(wanted, range(1))
+    dry_run = getattr(wanted.lm, "dry_run", None)
+    if dry_run is not None:
+        return str(dry_run(plan, [wanted.vocabulary.names[0]]))
+    most = wanted.options.limits.max_new_tokens
+    said = f"{wanted.n:,} answers of at most {most:,} tokens; the first prompt takes "
+    return f"{said}{plan.n_tokens[0]:,} tokens:\n\n{plan.texts[0]}"
+
+
+def seeds_of(seed: int, answers: range) -> list[int]:
+    """Give the seed of each answer: it depends on `seed` and the answer's number alone."""
+    return [int(rng_for(seed, "answer", answer).integers(2**63)) for answer in answers]
+
+
+def _plan(wanted: Wanted, answers: range) -> PromptPlan:
+    room = min(wanted.options.limits.max_new_tokens, wanted.lm.max_tokens // 2)
+    prompts = [wanted.prompt(answer) for answer in answers]
+    return wanted.lm.plan(prompts, n_answer_tokens=room)
+
+
+def _write(wanted: Wanted, answers: range, *, seed: int) -> list[dict[str, Any]]:
+    """Write some answers."""
+    plan = _plan(wanted, answers)
+    found = wanted.lm.generate(
+        plan, wanted.constraint(), seeds=seeds_of(seed, answers), limits=wanted.options.limits
+    )
+    return [
+        {
+            "answer": text,
+            "logp": None if np.isnan(logp) else float(logp),
+            "finish_reason": why,
+            "n_prompt_genes_cut": int(cut),
+        }
+        for text, logp, why, cut in zip(
+            found.texts, found.logp, found.finish_reasons, plan.n_names_cut, strict=True
+        )
+    ]
+
+
+def _collect(
+    wanted: Wanted,
+    record: dict[str, Any],
+    *,
+    seed: int,
+    out: str | os.PathLike[str] | None,
+    overwrite: bool,
+) -> list[dict[str, Any]]:
+    """Write all answers, and keep what is done if `out` says where."""
+    size = wanted.options.shard_size
+    if out is None:
+        borders = [*range(0, wanted.n, size), wanted.n]
+        return [one for a, b in pairwise(borders) for one in _write(wanted, range(a, b), seed=seed)]
+    plan = ShardPlan.cut(
+        wanted.n, shard_size=size, inputs={"prompts": _digest(wanted)}, config=record,
+        seed=seed, ending=".jsonl",
+    )  # fmt: skip
+
+    def work(shard: Shard, path: Path) -> ShardResult:
+        made = _write(wanted, range(shard.start, shard.stop), seed=seed)
+        lines = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in made)
+        path.write_text(lines, encoding="utf-8")
+        return ShardResult(len(made))
+
+    place = Path(out)
+    with Progress(wanted.n, unit="cells") as progress:
+        parts = run_shards(
+            plan, work, folder=place.with_name(f"{place.name}.parts"), overwrite=overwrite,
+            on_part=lambda part: progress.advance(part.rows),
+        )  # fmt: skip
+        progress.note(place.name)
+    # not `splitlines`: an answer may hold other marks of a line's end
+    lines = (line for part in parts for line in part.path.read_text("utf-8").split("\n"))
+    return [json.loads(line) for line in lines if line]
+
+
+def _digest(wanted: Wanted) -> str:
+    """Hash what is said of every cell."""
+    from celloquy.text import plain_text
+
+    digest = hashlib.sha256()
+    for answer in range(wanted.n):
+        digest.update(plain_text(wanted.prompt(answer)).encode() + b"\0")
+    return digest.hexdigest()
+
+
+def _record(wanted: Wanted, seed: int) -> dict[str, Any]:
+    """Say what was done, in plain values that h5ad can hold."""
+    task, options, limits = wanted.task, wanted.options, wanted.options.limits
+    drawn = {"temperature": limits.temperature, "top_k": limits.top_k, "top_p": limits.top_p}
+    return {
+        "verb": "generate",
+        "celloquy": version("celloquy"),
+        "task": {"name": task.name, "sha256": task.sha256, "template": options.template},
+        "lm": record_of_lm(wanted.lm),
+        "seed": seed,
+        "n_answers": wanted.n,
+        "n_top_genes": options.n_top_genes,
+        "exactly": options.exactly,
+        "is_constrained": wanted.constraint() is not None,
+        "repair": options.repair,
+        "limits": {"max_new_tokens": limits.max_new_tokens}
+        | {name: value for name, value in drawn.items() if value is not None},
+        "genes": {"n": len(wanted.vocabulary), "fingerprint": wanted.vocabulary.fingerprint},
+        "has_control": bool(wanted.controls),
+    }

@@ -1,0 +1,245 @@
+"""New cells: real genes only, none twice, each with its answer and where it comes from."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pytest
+
+import celloquy as cq
+from celloquy.errors import InputError
+from celloquy.lm import load_lm
+from celloquy.lm._fake import ScriptedModel
+from celloquy.roles import GenerateOptions, generate, plan_generation
+from celloquy.roles.generator import seeds_of
+from celloquy.text import RankCurve, sentences
+from decoder_models import GENES, write_decoder, write_seq2seq
+
+LINE = RankCurve("linear_log_rank", "log1p", slope=-1.0, intercept=3.0)
+OPTIONS = {"genes": GENES, "n_top_genes": 6, "rank_curve": LINE}
+
+
+@pytest.fixture(scope="module")
+def lm(tmp_path_factory):
+    return load_lm(f"hf:{write_decoder(tmp_path_factory.mktemp('lm'), family='gpt2')}")
+
+
+def made(lm, task="pseudo_cell", fields=None, **options):
+    outer = {
+        name: options.pop(name) for name in ("n", "seed", "out", "overwrite") if name in options
+    }
+    fields = {"cell_type": "B cell"} if fields is None else fields
+    return generate(task, fields, lm=lm, options=GenerateOptions(**{**OPTIONS, **options}), **outer)
+
+
+def controls():
+    counts = np.array([[5, 4, 3, 2, 1], [1, 2, 3, 4, 5], [0, 0, 7, 1, 0]], dtype=np.float32)
+    cells = ad.AnnData(counts)
+    cells.obs_names, cells.var_names = ["a", "b", "c"], GENES[:5]
+    cells.obs["drug"] = ["x", "y", "z"]
+    return cells
+
+
+def says(text):
+    return ScriptedModel(answer=lambda _: text)
+
+
+def test_cells_name_exactly_n_different_genes_and_keep_their_answer(lm):
+    cells = made(lm, n=9)
+    assert cells.shape == (9, len(GENES))
+    for row, text in enumerate(cells.obs["answer"]):
+        genes = text.split(" ")
+        assert len(genes) == len(set(genes)) == 6
+        assert set(genes) <= set(GENES)
+        values = cells.X[row].toarray()[0]
+        assert [GENES[i] for i in np.argsort(-values)[:6]] == genes
+        assert np.count_nonzero(values) == 6
+    assert set(cells.obs["cell_type"]) == {"B cell"}
+    assert set(cells.obs["n_genes_named"]) == {6}
+    assert (cells.obs["logp"] < 0).all()
+
+
+def test_ranking_generated_cells_gives_the_answers_again(lm):
+    cells = made(lm, n=5)
+    assert list(sentences(cells, n_top_genes=6).text) == list(cells.obs["answer"])
+
+
+def test_the_first_value_is_that_of_the_curve_at_rank_0(lm):
+    cells = made(lm, n=1)
+    assert cells.X.max() == pytest.approx(3.0)
+    assert cells.uns["celloquy_reconstruct"]["rank_curve"] == "linear_log_rank"
+
+
+def test_a_cell_depends_on_seed_and_number_alone(lm):
+    many = made(lm, n=7, seed=3)
+    few = made(lm, n=3, seed=3, shard_size=2)
+    assert list(few.obs["answer"]) == list(many.obs["answer"])[:3]
+    assert list(made(lm, n=3, seed=4).obs["answer"]) != list(few.obs["answer"])
+    assert len(set(many.obs["answer"])) > 1
+    assert seeds_of(3, range(2, 4)) == seeds_of(3, range(9))[2:4]
+
+
+def test_greedy_cells_of_one_prompt_are_equal(lm):
+    assert len(set(made(lm, n=3, temperature=0).obs["answer"])) == 1
+
+
+def test_the_record_says_where_cells_come_from(lm, tmp_path):
+    cells = made(lm, n=2, seed=5, top_p=0.9, out=tmp_path / "new.h5ad")
+    read = ad.read_h5ad(tmp_path / "new.h5ad")
+    record = read.uns["celloquy_generate"]
+    assert record["lm"]["revision"] == lm.revision
+    assert record["task"]["name"] == "pseudo_cell"
+    assert record["seed"] == 5
+    assert record["limits"]["top_p"] == 0.9
+    assert record["genes"]["n"] == len(GENES)
+    assert record["n_genes_named"] == 12
+    assert list(read.obs["answer"]) == list(cells.obs["answer"])
+    assert not (tmp_path / "new.h5ad.parts").exists()
+
+
+def test_fields_can_differ_from_cell_to_cell(lm):
+    cells = made(lm, fields={"cell_type": ["B cell", "T cell"]}, n=2)
+    assert list(cells.obs["cell_type"]) == ["B cell", "T cell"]
+    with pytest.raises(InputError, match=r"'cell_type' has 2 values, and 3 cells are asked for"):
+        made(lm, fields={"cell_type": ["B cell", "T cell"]}, n=3)
+
+
+def test_cells_without_a_condition_are_generated(lm):
+    assert made(lm, "random_cell", {}, n=2).n_obs == 2
+
+
+def test_control_cells_are_asked_about_in_turn(lm):
+    cells = made(lm, "perturbation_response", {"perturbation": "y"}, control=controls(), n=4)
+    assert list(cells.obs["control"]) == ["a", "b", "c", "a"]
+    each = made(
+        lm, "perturbation_response", {}, control=controls(), obs_fields={"perturbation": "drug"}
+    )
+    assert list(each.obs["perturbation"]) == ["x", "y", "z"]
+    shown = plan_generation(
+        "perturbation_response", {"perturbation": "STAT1 knock-out"}, lm=lm,
+        options=GenerateOptions(control=controls(), **OPTIONS),
+    )  # fmt: skip
+    assert " ".join(GENES[:5]) in shown
+    assert "STAT1 knock-out" in shown
+    assert shown.startswith("3 answers of at most 76 tokens")
+
+
+def test_several_cells_of_a_tissue_are_read_one_by_one():
+    model = says("Cell 1:\nCD3D CD4 XX CD4.\nCell 2:\nLYZ.")
+    cells = made(model, "tissue_sample", {"tissue": "blood", "n_cells": "2"}, n=2)
+    assert cells.n_obs == 4
+    assert list(cells.obs["n_genes_named"]) == [2, 1, 2, 1]
+    assert list(cells.obs["n_unknown"]) == [1, 0, 1, 0]
+    assert list(cells.obs["n_repeated"]) == [1, 0, 1, 0]
+    assert list(cells.obs["sample"]) == ["generated-0"] * 2 + ["generated-1"] * 2
+
+
+def test_what_a_free_model_writes_is_read_and_counted():
+    cells = made(says("CD4 FOO LYZ CD4 CD3D."), n=1, is_constrained=False)
+    assert [
+        int(cells.obs[name].iloc[0]) for name in ("n_genes_named", "n_unknown", "n_repeated")
+    ] == [3, 1, 1]
+    values = dict(zip(GENES, cells.X.toarray()[0], strict=True))
+    assert values["CD4"] > values["LYZ"] > values["CD3D"] > 0
+    assert values["LYZ"] == pytest.approx(3 - np.log10(2))
+
+
+def test_af11_af13_cell2sentence_keeps_places_and_averages_repeats():
+    cells = made(says("CD3D FOO CD4 CD3D LYZ"), n=1, is_constrained=False, repair="cell2sentence")
+    values = dict(zip(GENES, cells.X.toarray()[0], strict=True))
+    # CD3D at places 0 and 3 moves to place 1: NOT_A_GENE CD3D CD4 LYZ
+    for place, gene in enumerate(("CD3D", "CD4", "LYZ"), start=1):
+        assert values[gene] == pytest.approx(3 - np.log10(1 + place))
+    assert int(cells.obs["n_unknown"].iloc[0]) == 1
+
+
+def test_an_answer_without_genes_is_a_cell_without_expression():
+    cells = made(says("I cannot do that."), n=2, is_constrained=False)
+    assert cells.n_obs == 2
+    assert cells.X.nnz == 0
+    assert set(cells.obs["answer"]) == {"I cannot do that."}
+    assert cells.uns["celloquy_generate"]["n_unknown"] == 8
+
+
+def test_a_run_that_was_killed_goes_on_and_asks_nothing_twice(tmp_path):
+    asked = []
+
+    def answer(prompt):
+        asked.append(prompt)
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        return "CD4 LYZ"
+
+    model = ScriptedModel(answer=answer)
+    fields = {"cell_type": [f"type {i}" for i in range(6)]}
+    options = {"n": 6, "shard_size": 1, "is_constrained": False, "out": tmp_path / "new.h5ad"}
+    with pytest.raises(KeyboardInterrupt):
+        made(model, fields=fields, **options)
+    cells = made(model, fields=fields, **options)
+    assert cells.n_obs == 6
+    assert len(asked) == 7
+    with pytest.raises(InputError, match="exists already"):
+        made(model, fields=fields, **options)
+    assert made(model, fields=fields, overwrite=True, **options).n_obs == 6
+
+
+def test_parts_of_another_run_are_refused(tmp_path):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    options = {"n": 2, "is_constrained": False, "out": tmp_path / "new.h5ad"}
+    with pytest.raises(KeyboardInterrupt):
+        made(ScriptedModel(answer=stop), **options)
+    with pytest.raises(InputError, match="holds the parts of another run"):
+        made(says("CD4"), seed=1, **options)
+
+
+def test_genes_come_from_a_file_or_the_checkpoint_and_are_never_invented(tmp_path, lm):
+    path = tmp_path / "genes.txt"
+    path.write_text("\n".join(GENES) + "\n", encoding="utf-8")
+    assert list(made(lm, n=1, genes=path).var_names) == list(GENES)
+    with pytest.raises(InputError, match="brings no list of genes"):
+        made(lm, n=1, genes=None)
+    with pytest.raises(InputError, match="The list of genes is empty"):
+        made(lm, n=1, genes=[])
+    with pytest.raises(InputError, match=r"genes in '.*none.txt' cannot be read"):
+        made(lm, n=1, genes=tmp_path / "none.txt")
+    with pytest.raises(InputError, match=r"40 different strings are asked for, and 18 allowed"):
+        made(lm, n=1, n_top_genes=40)
+
+
+def test_genes_that_cannot_fit_are_refused_with_the_number_that_can(lm):
+    with pytest.raises(InputError, match=r"18 strings take at least \d+ tokens, and 20 are") as no:
+        made(lm, n=1, n_top_genes=18, max_new_tokens=20)
+    assert "ask for" in no.value.hint
+
+
+def test_what_does_not_fit_a_task_is_refused(lm, tmp_path):
+    with pytest.raises(InputError, match=r"'cell_type' is not answered with cells") as no:
+        made(lm, "cell_type")
+    assert "cq.predict" in no.value.hint
+    with pytest.raises(InputError, match=r"'perturbation_response' needs control cells"):
+        made(lm, "perturbation_response", {"perturbation": "x"})
+    with pytest.raises(InputError, match=r"'pseudo_cell' is about no control cell"):
+        made(lm, control=controls())
+    with pytest.raises(InputError, match=r"has no cells, so there is nothing for `generate` to do"):
+        made(lm, "perturbation_response", {"perturbation": "x"}, control=controls()[:0].copy())
+    with pytest.raises(InputError, match=r"needs a value for 'cell_type'"):
+        made(lm, fields={})
+    with pytest.raises(InputError, match=r"`n` must be at least 1, got 0"):
+        made(lm, n=0)
+    with pytest.raises(InputError, match=r"cannot write answers; it can score"):
+        made(ScriptedModel(capabilities=frozenset({"score"})))
+    with pytest.raises(InputError, match=r"`n_top_genes` must be at least 1"):
+        GenerateOptions(n_top_genes=0)
+    with pytest.raises(InputError, match="does not exist"):
+        made(lm, out=tmp_path / "no" / "new.h5ad")
+
+
+def test_an_encoder_decoder_generates_cells(tmp_path):
+    cells = made(load_lm(f"hf:{write_seq2seq(tmp_path)}"), n=2)
+    assert set(cells.obs["n_genes_named"]) == {6}
+
+
+def test_it_is_a_name_of_the_package():
+    assert cq.generate is generate
