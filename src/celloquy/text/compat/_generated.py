@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,15 +49,15 @@ def _repair(sentence: str, known: Set[str]) -> tuple[list[str], int]:
     distinct = dict.fromkeys(words)
     n_marks = words.count(NOT_A_GENE) if NOT_A_GENE in distinct else 0
     if len(distinct) < len(words) - max(n_marks - 1, 0):
+        seen: set[str] = set()
+        again = {word for word in words if word in seen or seen.add(word)}  # type: ignore[func-returns-value]
         for word in distinct:
-            if word != NOT_A_GENE:
+            if word in again and word != NOT_A_GENE:
                 words = _merged(words, word)
     return words, n_marks
 
 
 def _merged(words: list[str], repeated: str) -> list[str]:
-    if words.count(repeated) == 1:
-        return words
     places = [place for place, word in enumerate(words) if word == repeated]
     others = [word for word in words if word != repeated]
     others.insert(sum(places) // len(places), repeated)
@@ -102,12 +103,12 @@ def cell2sentence_reconstruct(
     indices: list[int] = []
     places: list[int] = []
     indptr = [0]
+    column_of = position_of.get
     for sentence in sentences:
-        found = {
-            position_of[word]: place
-            for place, word in enumerate(sentence.split(delimiter))
-            if word in position_of
-        }
+        words = sentence.split(delimiter)
+        # without a column, words share the key -1; a repeated gene keeps its last place
+        found = dict(zip(map(column_of, words, repeat(-1)), range(len(words)), strict=True))
+        found.pop(-1, None)
         indices.extend(found.keys())
         places.extend(found.values())
         indptr.append(len(indices))
