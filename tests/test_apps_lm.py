@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from celloquy.apps.cli import app
 from celloquy.errors import InputError
 from celloquy.lm import known_checkpoints, load_lm
-from celloquy.roles import EncodeOptions, TextSource, encode
+from celloquy.roles import EncodeOptions, TextSource, encode, encode_genes
 from celloquy.text import gene_names
 from decoder_models import GENES, write_decoder
 
@@ -78,6 +78,13 @@ def test_cells_are_embedded_by_a_decoder_that_is_named_or_loaded(adata, folder):
     default = encode(adata, key_added="X_last", options=EncodeOptions(TextSource(lm=lm)))
     assert default.record["pooling"] == "last"
     assert np.abs(default.vectors - named.vectors).max() > 1e-3
+
+
+def test_genes_are_embedded_by_a_decoder_at_the_layer_that_is_named(folder):
+    lm = load_lm(f"hf:{folder}", device="cpu")
+    found = encode_genes(["CD3E", "LYZ"], text=TextSource(lm=lm, pooling="mean", layer=1))
+    expected = lm.embed(["Gene CD3E", "Gene LYZ"], pooling="mean", layer=1)
+    np.testing.assert_allclose(found.to_numpy(), expected, atol=1e-6)
 
 
 def test_a_model_that_gives_no_vectors_is_refused(adata):

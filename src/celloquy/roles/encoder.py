@@ -207,7 +207,14 @@ def encode_genes(
         raise InputError(msg, hint="give `gene_texts` by the same names as the genes.")
     source = text or TextSource()
     texts = [" ".join(said[names[i]].split()) for i in rows]
-    embedded = embed_texts(source.reader().lm, texts, cache=source.cache, too_long="cut")
+    embedded = embed_texts(
+        source.reader().lm,
+        texts,
+        pooling=source.pooling,
+        layer=source.layer,
+        cache=source.cache,
+        too_long="cut",
+    )
     n_cut = int((embedded.plan.n_tokens_cut > 0).sum())
     if n_cut:
         told = f"{n_cut:,} of {len(texts):,} gene texts are longer than the model reads; "
