@@ -106,8 +106,8 @@ def test_pooling_genes_of_a_prompt_without_genes_is_refused(llama):
 
 
 def test_an_unknown_pooling_or_layer_is_refused(llama):
-    with pytest.raises(InputError, match="There is no pooling 'lsat'; the closest is 'last'"):
-        llama.embed(["CD3E"], pooling="lsat")
+    with pytest.raises(InputError, match="There is no pooling 'clast'; the closest is 'last'"):
+        llama.embed(["CD3E"], pooling="clast")
     with pytest.raises(InputError, match="There is no layer 3") as refusal:
         llama.embed(["CD3E"], layer=3)
     assert refusal.value.hint == "choose 0 to 2, or -1 for the last."
