@@ -1,4 +1,4 @@
-"""How well labels were predicted: accuracy, macro-F1 and coverage, with "unknown" counted."""
+"""How well labels were predicted, with "unknown" counted; splits by cell."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
 from celloquy.errors import InputError
-from celloquy.learn import UNKNOWN
+from celloquy.evaluation._label_counts import count_labels, rates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
+    from celloquy.evaluation._label_counts import LabelCounts
+
 
 @dataclass(frozen=True)
 class AnnotationMetrics:
-    """Shares in [0, 1]; more is better."""
+    """Shares in [0, 1], kappa in [-1, 1]; more is better."""
 
     accuracy: float
     """Share of all cells with the true label; "unknown" is never the true label."""
@@ -32,6 +33,10 @@ class AnnotationMetrics:
     """Share of the answered cells with the true label; NaN if none was answered."""
     n_obs: int
     """Number of cells."""
+    balanced_accuracy: float
+    """Mean over the true labels of the share of its cells that were found."""
+    cohen_kappa: float
+    """Agreement beyond chance; 0 where there is none, and where all labels are one."""
 
     def to_dict(self) -> dict[str, float]:
         """Give the metrics by name."""
@@ -55,7 +60,7 @@ def measure_annotation(truth: ArrayLike, prediction: ArrayLike) -> AnnotationMet
     Raises
     ------
     InputError
-        If there is no cell or the lengths differ.
+        If there is no cell, the lengths differ, or a label is missing.
 
     Examples
     --------
@@ -65,25 +70,30 @@ def measure_annotation(truth: ArrayLike, prediction: ArrayLike) -> AnnotationMet
     >>> metrics = measure_annotation(["B", "T", "T"], ["B", "T", "B"])
     >>> round(metrics.accuracy, 3), round(metrics.macro_f1, 3), metrics.coverage
     (0.667, 0.667, 1.0)
+
+    Half of the T are found and all of the B. By chance 1/3 · 2/3 + 2/3 · 1/3 = 4/9 would
+    agree, so kappa is (2/3 - 4/9) / (5/9).
+
+    >>> metrics.balanced_accuracy, round(metrics.cohen_kappa, 3)
+    (0.75, 0.4)
     """
-    true, answer = np.asarray(truth, dtype=object), np.asarray(prediction, dtype=object)
-    if len(true) != len(answer) or len(true) == 0:
-        msg = f"There are {len(true)} true labels and {len(answer)} predictions."
-        raise InputError(msg, hint="pass the two columns of the same cells.")
-    right = true == answer
-    answered = answer != UNKNOWN
-    return AnnotationMetrics(
-        accuracy=float(right.mean()),
-        macro_f1=float(
-            f1_score(
-                true.astype(str), answer.astype(str), labels=sorted({str(t) for t in true}),
-                average="macro", zero_division=0.0,
-            )
-        ),
-        coverage=float(answered.mean()),
-        accuracy_answered=float(right[answered].mean()) if answered.any() else float("nan"),
-        n_obs=len(true),
-    )  # fmt: skip
+    return metrics_of(count_labels(truth, prediction))
+
+
+def metrics_of(counted: LabelCounts) -> AnnotationMetrics:
+    """Give the metrics of cells that were counted."""
+    found = {name: float(value[0]) for name, value in rates(counted.total[None], counted).items()}
+    return AnnotationMetrics(n_obs=int(counted.total.sum()), **found)
+
+
+def majority_of(counted: LabelCounts) -> tuple[str, AnnotationMetrics]:
+    """Give the most frequent true label, and the metrics if every cell had it."""
+    usual = int(counted.of_truth.argmax())
+    counts = np.zeros_like(counted.total)
+    counts[:, usual] = counted.of_truth
+    found = {name: float(value[0]) for name, value in rates(counts[None], counted).items()}
+    label = counted.labels[usual]
+    return label, AnnotationMetrics(n_obs=int(counted.total.sum()), **found)
 
 
 def stratified_splits(

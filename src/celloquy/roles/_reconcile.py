@@ -53,10 +53,17 @@ def same_name(one: str, other: str) -> bool:
     >>> same_name("B cells", "b-cell"), same_name("T cell", "NK cell")
     (True, False)
     """
-    return _plain(one) == _plain(other)
+    return plain_name(one) == plain_name(other)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Write a name without what does not tell names apart: case, dashes, a plural.
+
+    Examples
+    --------
+    >>> plain_name("T-Cells")
+    't cell'
+    """
     words = re.sub(r"[\s\-_]+", " ", name.strip().casefold()).split(" ")
     return " ".join(
         word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
