@@ -46,7 +46,8 @@ ASKED_FOR = {
     "pseudo_cell", "drug_sensitivity", "perturbation_response", "perturbation_effect",
     "t_cell_reactivity", "multicell_tissue", "tissue_sample", "cell_type_sample", "abstract",
     "gene_set_name", "gene_set_members", "gene_property", "gene_interaction", "gene_disease",
-    "cell_type_choice", "cluster_cell_type_choice",
+    "cell_type_choice", "cluster_cell_type_choice", "masked_genes", "next_genes", "masked_node",
+    "masked_link",
 }  # fmt: skip
 LABELS = st.lists(
     st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1, max_size=20)
