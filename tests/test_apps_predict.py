@@ -70,7 +70,7 @@ def test_a_file_is_written_with_labels_and_the_screen_tells_what_they_are(folder
 
 def test_without_a_file_the_table_goes_to_the_screen(folder):
     table = pd.read_csv(io.StringIO(done(labelled(folder)).stdout), sep="\t", index_col="cell")
-    assert table.shape == (30, 5)
+    assert table.shape == (30, 6)
     assert table["cell_type_celloquy_score"].iloc[0] == pytest.approx(SCORE)
     cells = json.loads(done(labelled(folder, "--json")).stdout)["cells"]
     assert [cell["cell"] for cell in cells] == table.index.tolist()

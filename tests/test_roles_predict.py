@@ -93,7 +93,7 @@ def test_a_file_gives_the_same_answers_and_the_record_survives(adata, path, tmp_
 
 
 def test_a_path_without_out_gives_the_table_only(path):
-    assert ask(path).table.shape == (30, 5)
+    assert ask(path).table.shape == (30, 6)
 
 
 def test_the_prompt_names_the_genes_of_the_cell_and_the_fields(adata):

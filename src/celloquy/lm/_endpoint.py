@@ -244,6 +244,7 @@ class Endpoint:
         *,
         constraint: Constraint | Sequence[Constraint] | None = None,
         limits: Limits | None = None,
+        seed: int = 0,
     ) -> DryRun:
         """Show what would be sent first, to whom and at what cost; nothing is sent.
 
@@ -256,6 +257,8 @@ class Endpoint:
             :meth:`generate` would send.
         constraint, limits
             As for :meth:`generate`.
+        seed
+            Seed of the first prompt.
         """
         rows = self._rows(prompts)
         sets = None if answers is None else answer_sets(answers, len(rows))
@@ -266,7 +269,7 @@ class Endpoint:
             if sets is not None:
                 return closed_question(rows[row], sets[row], model=model, options=options)
             return open_question(
-                rows[row], asked[row], seed=0, limits=limits or Limits(), model=model,
+                rows[row], asked[row], seed=seed, limits=limits or Limits(), model=model,
                 options=options,
             )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from celloquy.errors import BackendError, InputError
 from celloquy.learn import UNKNOWN
 from celloquy.lm import load_lm
 from celloquy.roles._labels import read_labels
+from celloquy.roles._organism import with_organism
 from celloquy.tasks import Task, load_task
 from celloquy.text import Names, Vocabulary, field_text
 
@@ -63,6 +64,11 @@ class Asking:
     def answers(self) -> tuple[str, ...]:
         """The text of each allowed answer."""
         return tuple(self.task.answer_text(label) for label in self.labels)
+
+    def of_genes(self, names: Sequence[str]) -> Asking:
+        """Name the organism that gene names tell, where nobody named one."""
+        fields = with_organism(self.fields, self.task, names, given=self.obs_fields)
+        return replace(self, fields=fields)
 
     def check(self) -> None:
         """Refuse inputs that the task does not have, lacks, or cannot take; ask about no cell.

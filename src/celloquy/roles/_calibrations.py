@@ -94,6 +94,7 @@ def calibrate(
             raise InputError(msg, hint=hint)
         _, codes = label_codes(truth.iloc[usable].to_list())
         chosen = usable[choose_cells(codes, max_cells=MAX_CELLS, seed=options.seed)]
+        asking = asking.of_genes(cells.genes.names)
         rows = rows_of(cells, asking, options)
         logp, n_tokens, prints = _scored(rows, asking, chosen)
     prior = asking.log_prior() if options.prior_corrected else None

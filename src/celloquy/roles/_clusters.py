@@ -17,6 +17,7 @@ from celloquy.roles._cells import ReadOptions, obs_column, open_cells
 from celloquy.roles._cluster_names import Naming
 from celloquy.roles._cluster_table import cells_of, evidence_table
 from celloquy.roles._labels import read_labels
+from celloquy.roles._organism import with_organism
 from celloquy.roles._parents import read_parents
 from celloquy.roles._reference import gather
 from celloquy.roles._targets import is_adata, path_of, refuse_targets
@@ -24,7 +25,7 @@ from celloquy.roles.predictor import Annotation
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -190,7 +191,7 @@ def name_clusters(
             refuse_taken(opened.stream, targets, overwrite=overwrite)
         members = obs_column(opened.stream, clusters).astype(object)
         said = _labels_of_cells(opened, per_cell)
-        naming = _naming(options, lm, labels, said)
+        naming = _naming(options, lm, labels, said, genes=opened.genes.names)
         markers = find_markers(opened, members, options)
         index = opened.stream.obs().index
         record = _record(opened, naming, options, clusters=clusters, per_cell=per_cell)
@@ -236,7 +237,7 @@ def plan_clusters(
     options = options or ClusterOptions()
     with open_cells(source, verb="annotate", read=options.read) as opened:
         members = obs_column(opened.stream, clusters).astype(object)
-        naming = _naming(options, lm, labels, None)
+        naming = _naming(options, lm, labels, None, genes=opened.genes.names)
         markers = find_markers(opened, members, options)
     told = {name: genes[: options.n_markers] for name, genes in markers.items() if genes}
     return naming.shown(told)
@@ -277,16 +278,19 @@ def _naming(
     lm: LanguageModel | str,
     labels: Labels | None,
     said: pd.Series[Any] | None,
+    *,
+    genes: Sequence[str],
 ) -> Naming:
     """Put model, task and labels together."""
     chosen = None if labels is None else read_labels(labels)
     if chosen is None and said is not None and not options.free_text:
         known = [str(label) for label in said.cat.categories if label != UNKNOWN]
         chosen = tuple(known) if len(known) > 1 else None
+    task = as_task(options.task)
+    fields = with_organism(options.fields, task, genes)
     naming = Naming(
-        as_task(options.task), as_lm(lm), chosen, dict(options.fields), options.template,
-        options.min_score, options.seed,
-    )  # fmt: skip
+        task, as_lm(lm), chosen, fields, options.template, options.min_score, options.seed
+    )
     naming.check()
     return naming
 

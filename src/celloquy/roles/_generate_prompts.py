@@ -12,6 +12,7 @@ import numpy as np
 from celloquy.errors import InputError
 from celloquy.roles._asking import as_lm, as_task, names_of
 from celloquy.roles._cells import obs_column, open_cells
+from celloquy.roles._organism import with_organism
 from celloquy.text import Vocabulary, field_text
 
 if TYPE_CHECKING:
@@ -107,9 +108,14 @@ def want(
     vocabulary = _vocabulary(options, lm)
     controls, names, columns = _read_controls(task, options, n)
     n = n or len(controls) or 1
+    genes = controls[0][0].vocabulary if controls else vocabulary
+    fields = {**fields, **with_organism({}, task, genes.names, given=(*fields, *columns))}
     said = {name: _spread(name, value, n) for name, value in fields.items()} | columns
     wanted = Wanted(task, lm, vocabulary, options, n, said, controls, names)
     wanted.prompt(0)
+    expect = getattr(lm, "expect", None)
+    if expect is not None:
+        expect(n, fields=tuple(dict.fromkeys(options.obs_fields.values())))
     return wanted
 
 

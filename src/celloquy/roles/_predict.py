@@ -29,6 +29,7 @@ from celloquy.roles._prediction import (
     table_of,
 )
 from celloquy.roles._targets import is_adata, path_of, refuse_targets
+from celloquy.roles._unknown import counted
 
 if TYPE_CHECKING:
     import os
@@ -97,8 +98,6 @@ def predict(
     """
     options = options or PredictOptions()
     asking = prepare(task, lm=lm, labels=labels, options=options)
-    calibration = calibration_for(asking, options)
-    reading = _reading(asking, options, calibration)
     key = key_added or f"{asking.task.name}_celloquy"
     columns = column_names(key, min(max(2, options.top_n), len(asking.labels)))
     targets = {"obs": columns, "uns": [key]}
@@ -108,12 +107,15 @@ def predict(
     with open_cells(source, verb="predict", read=options.read, needs="rankable") as cells:
         if out is not None:
             refuse_taken(cells.stream, targets, overwrite=overwrite)
+        asking = asking.of_genes(cells.genes.names)
+        calibration = calibration_for(asking, options)
         rows = rows_of(cells, asking, options)
         if options.too_long == "refuse":
             refuse_cut(rows, asking)
         refuse_calibration_cells(calibration, rows)
         record = _record(asking, options, cells, calibration)
         announce(asking, rows)
+        reading = _reading(asking, options, calibration)
         collected = collect(
             cells.stream, _asked(rows, asking, reading), out=out, config=record,
             overwrite=overwrite, shard_size=options.shard_size, n_rows=rows.n_rows,
@@ -243,6 +245,7 @@ def _counts(
     return {
         "n_obs": len(table),
         "coverage": float((table[key] != UNKNOWN).mean()) if len(table) else 0.0,
+        "unknown_because": counted(table[f"{key}_why"]),
         "n_unanswered": int(((table[key] == UNKNOWN).to_numpy() & ~np.isfinite(score)).sum()),
         "has_probabilities": has_scores,
         "calibrated": bool(record["calibrated"]) and has_scores,

@@ -82,6 +82,7 @@ def plan_prediction(
     n_prompts = n_tokens = n_genes = n_cut = 0
     first, request = "", ""
     with open_cells(source, verb="predict", read=options.read, needs="rankable") as cells:
+        asking = asking.of_genes(cells.genes.names)
         rows = rows_of(cells, asking, options)
         announce(asking, rows)
         for _, plan in plans_of(rows, asking):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from celloquy.learn import UNKNOWN, answer_probabilities, roll_up, top_answers
+from celloquy.roles._unknown import as_column, packed, reasons, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +74,11 @@ class Reading:
             found["probabilities"] = np.full((n, len(self.labels)), np.nan, dtype=np.float32)
         if not self.best_only:
             self._add_probabilities(found, scores)
-        return found
+        why = reasons(
+            found["code"], found["score"], unknown=len(self.names), min_score=self.min_score,
+            said=getattr(scores, "why", ()),
+        )  # fmt: skip
+        return found | {"why": packed(why)}
 
     def _add_probabilities(self, found: dict[str, NDArray[Any]], scores: Scores) -> None:
         """Put in what is known of the rows that have log-probabilities."""
@@ -148,6 +153,7 @@ def table_of(
         kinds = pd.Index(reading.labels)
         columns[name] = pd.Categorical.from_codes(codes, categories=kinds)  # -1 is missing
         columns[f"{name}_score"] = parts["top_score"][:, place]
+    columns[f"{key}_why"] = as_column(unpacked(collected.blocks("why")), rows)
     columns[f"{key}_genes_cut"] = parts["n_cut"]
     return pd.DataFrame(columns, index=names)
 
@@ -158,7 +164,7 @@ def column_names(key: str, n_top: int) -> list[str]:
     for place in range(1, n_top):
         name = f"{key}_second" if place == 1 else f"{key}_{place + 1}"
         names += [name, f"{name}_score"]
-    return [*names, f"{key}_genes_cut"]
+    return [*names, f"{key}_why", f"{key}_genes_cut"]
 
 
 def spread(part: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
@@ -179,8 +185,9 @@ class Predicted:
     """Name of the column of labels."""
     table: pd.DataFrame
     """One row a cell: the label (categorical, "unknown" among them), its probability
-    (``…_score``), the runner-up (``…_second``) and its probability, and the genes that did not
-    fit into the prompt (``…_genes_cut``); indexed by cell name."""
+    (``…_score``), the runner-up (``…_second``) and its probability, why it is unknown
+    (``…_why``; missing where there is a label), and the genes that did not fit into the prompt
+    (``…_genes_cut``); indexed by cell name."""
     record: dict[str, Any]
     """Options, model, task and counts; also in ``uns[key]``."""
     labels_of_probabilities: Sequence[str] = ()
@@ -207,6 +214,7 @@ class Predicted:
         counts = self.labels.value_counts()
         n_cells = int((self.table[f"{self.key}_genes_cut"] > 0).sum())
         lines = [f"{len(self.table):,} cells · {self.coverage:.1%} labelled, the others unknown"]
+        lines += [f"unknown as {why}: {n:,}" for why, n in self.record["unknown_because"].items()]
         if n_cells:
             n_genes = int(self.record["n_genes_cut"])
             lines.append(

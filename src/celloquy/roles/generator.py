@@ -13,7 +13,7 @@ import numpy as np
 
 from celloquy._runtime import Progress, ShardPlan, ShardResult, refuse_existing, rng_for, run_shards
 from celloquy.io import refuse_ending, write_h5ad
-from celloquy.roles._asking import record_of_lm, said_of_server
+from celloquy.roles._asking import record_of_lm, said_of_server, told_where
 from celloquy.roles._collect import discard_parts
 from celloquy.roles._generate_cells import cells_of
 from celloquy.roles._generate_options import GenerateOptions
@@ -106,13 +106,14 @@ def plan_generation(
     *,
     n: int | None = None,
     lm: LanguageModel | str,
+    seed: int = 0,
     options: GenerateOptions | None = None,
 ) -> str:
     """Say what :func:`generate` would ask first, and how much; nothing is asked.
 
     Parameters
     ----------
-    task, fields, n, lm, options
+    task, fields, n, lm, seed, options
         See :func:`generate`.
 
     Raises
@@ -124,7 +125,8 @@ def plan_generation(
     plan = _plan(wanted, range(1))
     dry_run = getattr(wanted.lm, "dry_run", None)
     if dry_run is not None:
-        return str(dry_run(plan, [wanted.vocabulary.names[0]]))
+        limits, (first,) = wanted.options.limits, seeds_of(seed, range(1))
+        return str(dry_run(plan, constraint=wanted.constraint(), limits=limits, seed=first))
     most = wanted.options.limits.max_new_tokens
     said = f"{wanted.n:,} answers of at most {most:,} tokens; the first prompt takes "
     return f"{said}{plan.n_tokens[0]:,} tokens:\n\n{plan.texts[0]}"
@@ -143,10 +145,11 @@ def _plan(wanted: Wanted, answers: range) -> PromptPlan:
 
 def _write(wanted: Wanted, answers: range, *, seed: int) -> list[dict[str, Any]]:
     """Write some answers."""
-    plan = _plan(wanted, answers)
-    found = wanted.lm.generate(
-        plan, wanted.constraint(), seeds=seeds_of(seed, answers), limits=wanted.options.limits
-    )
+    with told_where([f"generated-{answer}" for answer in answers]):
+        plan = _plan(wanted, answers)
+        found = wanted.lm.generate(
+            plan, wanted.constraint(), seeds=seeds_of(seed, answers), limits=wanted.options.limits
+        )
     return [
         {
             "answer": text,

@@ -109,7 +109,7 @@ def generate(
         device=device, precision=precision,
     )  # fmt: skip
     if dry_run:
-        typer.echo(plan_generation(task, fields, n=n, lm=model, options=options))
+        typer.echo(plan_generation(task, fields, n=n, lm=model, seed=seed, options=options))
         return
     made = generate_cells(
         task, fields, n=n, lm=model, out=out, seed=seed, overwrite=overwrite, options=options
