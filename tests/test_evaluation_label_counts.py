@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import (
     accuracy_score,
@@ -28,6 +28,7 @@ CELLS = st.lists(
 )
 
 
+@settings(max_examples=20)
 @given(CELLS)
 def test_every_group_has_the_metrics_that_scikit_learn_gives_its_cells(cells):
     truth, told, groups = (np.array(side, dtype=object) for side in zip(*cells, strict=True))

@@ -7,6 +7,10 @@ from celloquy.evaluation._annotation import (
     measure_annotation,
     stratified_splits,
 )
+from celloquy.evaluation._annotation_cells import EvaluateOptions
+from celloquy.evaluation._annotation_evaluate import evaluate_annotation
+from celloquy.evaluation._annotation_labels import map_labels
+from celloquy.evaluation._annotation_report import AnnotationReport
 from celloquy.evaluation._blood import blood_types, coarse_blood_types
 from celloquy.evaluation._compare import (
     METHODS,
@@ -15,7 +19,17 @@ from celloquy.evaluation._compare import (
     compare_within,
     summarise,
 )
+from celloquy.evaluation._confidence import (
+    ConfidenceReport,
+    brier_score,
+    coverage_curve,
+    evaluate_confidence,
+)
+from celloquy.evaluation._intervals import Interval, mean_interval
 from celloquy.evaluation._leaks import Leaks, check_leaks
+from celloquy.evaluation._ontology import CellOntology, Term, ontology_of, read_ontology
+from celloquy.evaluation._ontology_report import OntologyReport
+from celloquy.evaluation._paired import PairedTest, paired_test
 from celloquy.evaluation._split_files import load_split, save_split
 from celloquy.evaluation._split_makers import (
     cell_folds,
@@ -31,20 +45,37 @@ __all__ = [
     "METHODS",
     "TEXT_METHODS",
     "AnnotationMetrics",
+    "AnnotationReport",
+    "CellOntology",
+    "ConfidenceReport",
+    "EvaluateOptions",
+    "Interval",
     "Leaks",
+    "OntologyReport",
+    "PairedTest",
     "Split",
+    "Term",
     "blood_types",
+    "brier_score",
     "cell_folds",
     "check_leaks",
     "coarse_blood_types",
     "compare_across",
     "compare_within",
+    "coverage_curve",
+    "evaluate_annotation",
+    "evaluate_confidence",
     "group_folds",
     "hash_names",
     "hold_out",
     "leave_one_group_out",
     "load_split",
+    "map_labels",
+    "mean_interval",
     "measure_annotation",
+    "ontology_of",
+    "paired_test",
+    "read_ontology",
     "save_split",
     "split_by_cell",
     "split_by_group",

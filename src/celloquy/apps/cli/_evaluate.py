@@ -1,0 +1,149 @@
+"""``celloquy evaluate``: metrics with intervals, and baselines beside every number."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from celloquy.apps.cli._options import Json, Overwrite, Seed
+
+if TYPE_CHECKING:
+    from celloquy.evaluation._measured import Measured
+
+DEFAULT = "annotation"
+Groups = Annotated[
+    str | None,
+    typer.Option(help="Column of obs: donor, study, patient or line; intervals draw these."),
+]
+Report = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Also write the report: .json, .md or .txt.")
+]
+
+
+class _JudgesLabels(TyperGroup):
+    """A group whose first word may be a file: then labels are judged."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (typer's or click's)
+        """Put the default job before what names none."""
+        if args and not _names_command(args, tuple(self.commands)):
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+def _names_command(args: list[str], commands: tuple[str, ...]) -> bool:
+    """Say whether the first word is a command, and not a file of the same name.
+
+    It is the file if one is there, an option or nothing follows, and no other word is a file:
+    ``celloquy evaluate embedding --truth cell_type …`` in a folder with a store "embedding".
+    """
+    first, *others = args
+    if first in {"-h", "--help"}:
+        return True
+    if first not in commands:
+        return False
+    follows_option = not others or others[0].startswith("-")
+    asks_help = {"-h", "--help"} & set(others)
+    return not (
+        Path(first).exists()
+        and follows_option
+        and not asks_help
+        and not any(Path(other).exists() for other in others)
+    )
+
+
+evaluate = typer.Typer(
+    cls=_JudgesLabels,
+    help="Judge results: metrics, intervals over donors or studies, baselines beside. "
+    "`evaluate FILE …` judges predicted labels (annotation).",
+    no_args_is_help=True,
+)
+
+
+@evaluate.command(DEFAULT)
+def annotation(
+    source: Annotated[
+        Path,
+        typer.Argument(help="Cells with the predictions; or a .csv, .tsv or .parquet of obs."),
+    ],
+    *,
+    truth: Annotated[str, typer.Option(help="Column of obs with the labels held to be true.")],
+    prediction: Annotated[str, typer.Option(help="Column of obs with the predicted labels.")],
+    groups: Groups = None,
+    confidence: Annotated[
+        str | None, typer.Option(help="Column of obs with the confidence in [0, 1].")
+    ] = None,
+    truth_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the truth, if it is another; joined by the cells' names."),
+    ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(help="Column with other predictions to test against; repeatable."),
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="True label whose cells are not judged; repeatable.")
+    ] = None,
+    unknown: Annotated[
+        list[str] | None, typer.Option(help="Predicted label that means no answer; repeatable.")
+    ] = None,
+    labels_by: Annotated[
+        str | None,
+        typer.Option(help="Make labels one: a table (label, type), 'ontology' or 'blood'."),
+    ] = None,
+    ontology: Annotated[
+        bool, typer.Option("--ontology", help="Measure distances in the Cell Ontology.")
+    ] = False,
+    only_shared: Annotated[
+        bool, typer.Option("--only-shared", help="Judge the cells that both files hold.")
+    ] = False,
+    seed: Seed = 0,
+    out: Report = None,
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Judge predicted labels by true ones. Only columns of obs are read."""
+    from celloquy.evaluation import EvaluateOptions, evaluate_annotation
+
+    report = evaluate_annotation(
+        source,
+        truth=truth,
+        prediction=prediction,
+        groups=groups,
+        confidence=confidence,
+        truth_source=truth_file,
+        beside=tuple(beside or ()),
+        options=EvaluateOptions(
+            leave_out=tuple(leave_out or ()), unknown=tuple(unknown or ()), labels_by=labels_by,
+            ontology=ontology, only_shared=only_shared, seed=seed,
+        ),
+    )  # fmt: skip
+    tell(report, out=out, as_json=as_json, overwrite=overwrite)
+
+
+def tell(report: Measured, *, out: Path | None, as_json: bool, overwrite: bool) -> None:
+    """Print a report, and write it where that was asked for.
+
+    Raises
+    ------
+    typer.BadParameter
+        If the file's ending names no form of a report.
+    """
+    from celloquy._runtime import atomic_path
+
+    found: dict[str, Any] = report.to_dict()
+    if out is not None:
+        ending = out.suffix.lower()
+        forms = {".json": json.dumps(found, indent=2), ".txt": f"{report}\n"}
+        forms[".md"] = f"```text\n{report}\n```\n"
+        if ending not in forms:
+            told = f"'--out {out.name}' ends in none of {', '.join(forms)}."
+            raise typer.BadParameter(told)
+        with atomic_path(out, overwrite=overwrite) as temporary:
+            temporary.write_text(forms[ending], encoding="utf-8")
+    typer.echo(json.dumps(found, indent=2) if as_json else str(report))
+    if out is not None:
+        typer.echo(f"report: {out}", err=True)

@@ -1,0 +1,126 @@
+"""``celloquy evaluate``: labels by default, other jobs by their name, reports in three forms."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from typer.testing import CliRunner
+
+from celloquy.apps.cli import app, main
+
+LABELS = ["--truth", "truth", "--prediction", "told"]
+
+
+@pytest.fixture
+def cells(tmp_path):
+    obs = pd.DataFrame(
+        {
+            "truth": ["B", "B", "T", "T"],
+            "told": ["B", "T", "T", "Unassigned"],
+            "sure": [0.9, 0.6, 0.8, 0.2],
+            "donor": ["a", "a", "b", "b"],
+        },
+        index=[f"c{i}" for i in range(4)],
+    )
+    path = tmp_path / "cells.h5ad"
+    ad.AnnData(sp.csr_matrix((4, 2), dtype=np.float32), obs=obs).write_h5ad(path)
+    return path
+
+
+def done(*given):
+    result = CliRunner().invoke(app, ["evaluate", *map(str, given)])
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return result
+
+
+def refused(monkeypatch, capsys, *given):
+    monkeypatch.setattr(sys, "argv", ["celloquy", "evaluate", *map(str, given)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    return left.value.code, capsys.readouterr().err
+
+
+def test_labels_are_judged_without_naming_the_job(cells):
+    told = done(cells, *LABELS, "--groups", "donor", "--confidence", "sure").stdout
+    assert "4 cells, 2 true labels, 2 groups (donor)" in told
+    assert "majority class (B)" in told
+    assert "calibration_error" in told
+    assert (
+        told
+        == done("annotation", cells, *LABELS, "--groups", "donor", "--confidence", "sure").stdout
+    )
+
+
+def test_options_may_stand_before_the_file(cells):
+    assert done(*LABELS, cells).stdout == done(cells, *LABELS).stdout
+
+
+def test_a_word_can_be_named_that_means_no_answer(cells):
+    read = json.loads(done(cells, *LABELS, "--unknown", "Unassigned", "--json").stdout)
+    assert read["metrics"]["coverage"] == 0.75
+    assert read["metrics"]["accuracy"] == 0.5
+
+
+def test_reports_are_written_as_json_text_and_markdown(cells, tmp_path):
+    for name in ("report.json", "report.txt", "report.md"):
+        result = done(cells, *LABELS, "--out", tmp_path / name)
+        assert name in result.stderr
+    assert json.loads((tmp_path / "report.json").read_text())["n"]["cells"] == 4
+    text = (tmp_path / "report.txt").read_text()
+    assert text in (tmp_path / "report.md").read_text()
+    assert "majority class (B)" in text
+
+
+def test_nothing_is_overwritten_unasked(cells, tmp_path, monkeypatch, capsys):
+    (tmp_path / "report.json").write_text("mine")
+    code, told = refused(monkeypatch, capsys, cells, *LABELS, "--out", tmp_path / "report.json")
+    assert code == 1
+    assert "exists" in told
+    assert (tmp_path / "report.json").read_text() == "mine"
+    done(cells, *LABELS, "--out", tmp_path / "report.json", "--overwrite")
+
+
+def test_an_ending_that_is_no_form_of_a_report_is_wrong_use(cells, tmp_path, monkeypatch, capsys):
+    code, told = refused(monkeypatch, capsys, cells, *LABELS, "--out", tmp_path / "report.html")
+    assert code == 2
+    assert ".json, .txt, .md" in " ".join(told.split())
+
+
+def test_two_files_are_joined_by_name(cells, tmp_path, monkeypatch, capsys):
+    told = ad.read_h5ad(cells)[::-1].copy()
+    del told.obs["truth"]
+    told.write_h5ad(tmp_path / "told.h5ad")
+    report = done(tmp_path / "told.h5ad", *LABELS, "--truth-file", cells)
+    assert "4 cells in another order were joined by name" in report.stdout
+    told[:3].copy().write_h5ad(tmp_path / "few.h5ad")
+    given = [tmp_path / "few.h5ad", *LABELS, "--truth-file", cells]
+    code, said = refused(monkeypatch, capsys, *given)
+    assert code == 1
+    assert "error: The two files hold different cells: 1 of 4" in said
+    assert "hint: `only_shared=True` (`--only-shared`)" in said
+    assert "Only the 3 cells" in done(*given, "--only-shared").stdout
+
+
+@pytest.mark.filterwarnings("ignore:Writing zarr v2")
+def test_a_file_named_like_a_job_is_a_file_where_nothing_else_can_be_meant(
+    cells, tmp_path, monkeypatch
+):
+    expected = done(cells, *LABELS).stdout
+    monkeypatch.chdir(tmp_path)
+    ad.read_h5ad(cells).write_zarr("annotation")
+    assert done("annotation", *LABELS).stdout == expected
+    assert done("./annotation", *LABELS).stdout == expected
+    assert done("annotation", "cells.h5ad", *LABELS).stdout == expected
+    assert done("annotation", *LABELS, "cells.h5ad").stdout == expected
+
+
+def test_help_tells_the_jobs():
+    told = CliRunner().invoke(app, ["evaluate", "--help"]).stdout
+    assert "annotation" in told
+    assert "--labels-by" in CliRunner().invoke(app, ["evaluate", "annotation", "--help"]).stdout
