@@ -18,6 +18,7 @@ from celloquy.apps.cli._data import data
 from celloquy.apps.cli._demo import demo
 from celloquy.apps.cli._doctor import doctor
 from celloquy.apps.cli._encode import encode
+from celloquy.apps.cli._evaluate import evaluate
 from celloquy.apps.cli._generate import generate
 from celloquy.apps.cli._lm import lm
 from celloquy.apps.cli._predict import predict
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 for verb in (check, sentences, reconstruct, encode, annotate, predict, generate, doctor, demo):
     app.command()(verb)
+app.add_typer(evaluate, name="evaluate")
 app.add_typer(data, name="data")
 app.add_typer(tasks, name="tasks")
 app.add_typer(lm, name="lm")
