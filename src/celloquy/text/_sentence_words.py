@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from celloquy.errors import InputError
+from celloquy.text._words_kernel import place_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,47 +70,41 @@ def find_places(
     if duplicates not in get_args(Duplicates):
         msg = f"`duplicates` is 'first', 'mean' or 'refuse', got {duplicates!r}."
         raise InputError(msg)
-    cells = [_words(sentence, delimiter) for sentence in sentences]
-    genes: list[int] = []
-    places: list[float] = []
-    ends = [0]
-    counts = np.zeros((3, len(cells)), dtype=np.int64)
-    for cell, words in enumerate(cells):
-        found = [vocabulary.positions.get(word, -1) for word in words]
-        placed = _placed(found, duplicates)
-        known = len(found) - found.count(-1)
-        counts[:, cell] = len(words), len(words) - known, known - len(placed)
-        if duplicates == "refuse" and known > len(placed):
-            gene = next(gene for gene in placed if found.count(gene) > 1)
-            msg = f"Sentence {cell} names {vocabulary.names[gene]!r} {found.count(gene)} times."
-            raise InputError(msg, hint="pass `duplicates='first'` or `'mean'`.")
-        genes.extend(placed)
-        places.extend(placed.values())
-        ends.append(len(genes))
-    return Places(
-        np.array(genes, dtype=np.int32),
-        np.array(places, dtype=np.float64),
-        np.array(ends, dtype=np.int64),
-        *counts,
-    )
+    texts = [_bare(sentence, delimiter) for sentence in sentences]
+    between = " " if delimiter is None else delimiter
+    words, offsets = _without_empty(*vocabulary.words.find(texts, delimiter=between), texts)
+    is_mean = duplicates == "mean"
+    genes, places, ends = place_words((words, offsets), len(vocabulary), is_mean)
+    n_known = _count(words >= 0, offsets)
+    n_repeated = n_known - np.diff(ends)
+    if duplicates == "refuse" and n_repeated.any():
+        cell = int(np.flatnonzero(n_repeated)[0])
+        found = words[offsets[cell] : offsets[cell + 1]].tolist()
+        gene = next(gene for gene in found if gene >= 0 and found.count(gene) > 1)
+        msg = f"Sentence {cell} names {vocabulary.names[gene]!r} {found.count(gene)} times."
+        raise InputError(msg, hint="pass `duplicates='first'` or `'mean'`.")
+    n_words = np.diff(offsets)
+    return Places(genes, places, ends, n_words, n_words - n_known, n_repeated)
 
 
-def _words(sentence: str, delimiter: str | None) -> list[str]:
+def _bare(sentence: str, delimiter: str | None) -> str:
+    """Take off the full stop, and white space around words."""
     text = sentence.strip().removesuffix(".")
-    return [word.strip() for word in text.split(delimiter)] if text else []
+    if delimiter is None:
+        return " ".join(text.split())
+    return delimiter.join([word.strip() for word in text.split(delimiter)])
 
 
-def _placed(found: list[int], duplicates: Duplicates) -> dict[int, float]:
-    """Give each gene its place, in the order of the places."""
-    placed: dict[int, float] = {}
-    for place, gene in enumerate(found):
-        placed.setdefault(gene, place)
-    placed.pop(-1, None)
-    if duplicates != "mean" or len(placed) == len(found):
-        return placed
-    summed = dict.fromkeys(placed, 0)
-    for place, gene in enumerate(found):
-        if gene >= 0:
-            summed[gene] += place
-    mean = {gene: total / found.count(gene) for gene, total in summed.items()}
-    return dict(sorted(mean.items(), key=lambda item: item[1]))
+def _without_empty(
+    words: NDArray[np.int32], offsets: NDArray[np.int64], texts: Sequence[str]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Leave out the one empty word of each empty text."""
+    is_empty = np.fromiter((not text for text in texts), np.bool_, len(texts))
+    lengths = np.diff(offsets) - is_empty
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    return np.delete(words, offsets[:-1][is_empty]), ends
+
+
+def _count(is_one: NDArray[np.bool_], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count the words of each cell that are so."""
+    return np.diff(np.concatenate([np.zeros(1, np.int64), np.cumsum(is_one)])[offsets])

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from celloquy.text._words import WordTable
+
 
 def tie_key(name: str) -> bytes:
     """Key of a gene among equals: BLAKE2b of its name, 8 bytes.
@@ -70,6 +72,13 @@ class Vocabulary:
     def positions(self) -> dict[str, int]:
         """Position of each name."""
         return {name: position for position, name in enumerate(self.names)}
+
+    @cached_property
+    def words(self) -> WordTable:
+        """The names by their hash, to find the words of many sentences."""
+        from celloquy.text._words import WordTable
+
+        return WordTable.of(self.names)
 
     @cached_property
     def place(self) -> NDArray[np.int32]:

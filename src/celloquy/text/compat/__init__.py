@@ -33,6 +33,7 @@ from celloquy.text.compat._cellhermes import (
 from celloquy.text.compat._genept import genept_sentences, genept_weighted
 from celloquy.text.compat._generated import (
     NOT_A_GENE,
+    cell2sentence_expression,
     cell2sentence_reconstruct,
     cell2sentence_repair,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "Cell2SentenceOrder",
     "RankLine",
     "cell2sentence_examples",
+    "cell2sentence_expression",
     "cell2sentence_fit",
     "cell2sentence_normalise",
     "cell2sentence_rank",

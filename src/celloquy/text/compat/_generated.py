@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from itertools import repeat
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 
+from celloquy.text._vocabulary import Vocabulary
+from celloquy.text._words import WordTable
+from celloquy.text._words_kernel import last_places, repair_words
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence, Set
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
 
 NOT_A_GENE = "NOT_A_GENE"
 """What stands in the place of a word that is no gene."""
 
 
 def cell2sentence_repair(
-    sentences: Iterable[str], *, names: Iterable[str]
+    sentences: Iterable[str], *, names: Iterable[str] | Vocabulary
 ) -> list[tuple[list[str], int]]:
     """Upper-case generated sentences, mark words that are no gene, and merge repeats.
 
@@ -40,34 +46,27 @@ def cell2sentence_repair(
     >>> cell2sentence_repair(["A B C A", "A X b"], names=["A", "B", "C"])
     [(['B', 'A', 'C'], 0), (['A', 'NOT_A_GENE', 'B'], 1)]
     """
-    known = set(names)
-    return [_repair(sentence, known) for sentence in sentences]
+    spelled, words, offsets = _repaired(sentences, names)
+    cells = [words[start:stop] for start, stop in pairwise(offsets.tolist())]
+    return [(spelled[cell].tolist(), int((cell < 0).sum())) for cell in cells]
 
 
-def _repair(sentence: str, known: Set[str]) -> tuple[list[str], int]:
-    words = [word if word in known else NOT_A_GENE for word in sentence.upper().split(" ")]
-    distinct = dict.fromkeys(words)
-    n_marks = words.count(NOT_A_GENE) if NOT_A_GENE in distinct else 0
-    if len(distinct) < len(words) - max(n_marks - 1, 0):
-        seen: set[str] = set()
-        again = {word for word in words if word in seen or seen.add(word)}  # type: ignore[func-returns-value]
-        for word in distinct:
-            if word in again and word != NOT_A_GENE:
-                words = _merged(words, word)
-    return words, n_marks
-
-
-def _merged(words: list[str], repeated: str) -> list[str]:
-    places = [place for place, word in enumerate(words) if word == repeated]
-    others = [word for word in words if word != repeated]
-    others.insert(sum(places) // len(places), repeated)
-    return others
+def _repaired(
+    sentences: Iterable[str], names: Iterable[str] | Vocabulary
+) -> tuple[NDArray[np.object_], NDArray[np.int32], NDArray[np.int64]]:
+    """Give the names, the mark last; the repaired words as their positions; where cells begin."""
+    known = names.names if isinstance(names, Vocabulary) else tuple(names)
+    table = names.words if isinstance(names, Vocabulary) else WordTable.of(known)
+    words, offsets = table.find([sentence.upper() for sentence in sentences])
+    if NOT_A_GENE in known:
+        words[words == len(known) - 1 - known[::-1].index(NOT_A_GENE)] = -1
+    return np.array([*known, NOT_A_GENE], dtype=object), *repair_words((words, offsets), len(known))
 
 
 def cell2sentence_reconstruct(
     sentences: Sequence[str],
     *,
-    names: Sequence[str],
+    names: Sequence[str] | Vocabulary,
     slope: float,
     intercept: float,
     delimiter: str = " ",
@@ -99,23 +98,54 @@ def cell2sentence_reconstruct(
     ... ).toarray().round(3)
     array([[1.849, 2.   , 1.699]], dtype=float32)
     """
-    position_of = {name: column for column, name in enumerate(names)}
-    indices: list[int] = []
-    places: list[int] = []
-    indptr = [0]
-    column_of = position_of.get
-    for sentence in sentences:
-        words = sentence.split(delimiter)
-        # without a column, words share the key -1; a repeated gene keeps its last place
-        found = dict(zip(map(column_of, words, repeat(-1)), range(len(words)), strict=True))
-        found.pop(-1, None)
-        indices.extend(found.keys())
-        places.extend(found.values())
-        indptr.append(len(indices))
-    values = intercept + slope * np.log10(1.0 + np.arange(max(places, default=-1) + 1))
-    matrix = sp.csr_matrix(
-        (values.astype(np.float32)[np.array(places, dtype=np.int64)], indices, indptr),
-        shape=(len(sentences), len(names)),
-    )
-    matrix.sort_indices()
+    table = names.words if isinstance(names, Vocabulary) else WordTable.of(names)
+    cells = table.find(sentences, delimiter=delimiter)
+    return _on_the_line(cells, len(table), slope=slope, intercept=intercept)
+
+
+def cell2sentence_expression(
+    sentences: Iterable[str], *, names: Sequence[str] | Vocabulary, slope: float, intercept: float
+) -> tuple[sp.csr_matrix, NDArray[np.int64]]:
+    """Repair generated sentences and reconstruct them, without writing them down in between.
+
+    Parameters
+    ----------
+    sentences
+        Generated cell sentences.
+    names
+        The vocabulary: upper-cased gene names, one a column.
+    slope, intercept
+        See :func:`cell2sentence_reconstruct`.
+
+    Returns
+    -------
+    What :func:`cell2sentence_reconstruct` makes of what :func:`cell2sentence_repair` gives; and
+    the marks of each sentence, shape ``(n_obs,)``.
+
+    Examples
+    --------
+    >>> matrix, n_marks = cell2sentence_expression(
+    ...     ["b a x c"], names=["A", "B", "C"], slope=-0.5, intercept=2.0
+    ... )
+    >>> matrix.toarray().round(3), n_marks.tolist()
+    (array([[1.849, 2.   , 1.699]], dtype=float32), [1])
+    """
+    spelled, words, offsets = _repaired(sentences, names)
+    n_names = len(spelled) - 1
+    n_marks = np.diff(np.concatenate([[0], np.cumsum(words < 0)])[offsets])
+    return _on_the_line((words, offsets), n_names, slope=slope, intercept=intercept), n_marks
+
+
+def _on_the_line(
+    cells: tuple[NDArray[np.int32], NDArray[np.int64]],
+    n_names: int,
+    *,
+    slope: float,
+    intercept: float,
+) -> sp.csr_matrix:
+    genes, places, offsets = last_places(cells, n_names)
+    values = intercept + slope * np.log10(1.0 + np.arange(places.max(initial=-1) + 1))
+    shape = (len(offsets) - 1, n_names)
+    matrix = sp.csr_matrix((values.astype(np.float32)[places], genes, offsets), shape=shape)
+    matrix.has_sorted_indices = True
     return matrix
