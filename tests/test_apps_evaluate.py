@@ -120,6 +120,16 @@ def test_a_file_named_like_a_job_is_a_file_where_nothing_else_can_be_meant(
     assert done("annotation", *LABELS, "cells.h5ad").stdout == expected
 
 
+def test_drug_response_is_judged_by_patient(cells):
+    told = done(
+        "drug", cells, "--truth", "truth", "--prediction", "told", "--groups", "donor",
+        "--positive", "B", "--probability", "sure", "--unknown", "Unassigned",
+    ).stdout  # fmt: skip
+    assert "4 cells, 2 groups (donor), 2 classes" in told
+    assert "the response cannot be told from the donor" in told
+    assert "labels shuffled in each group" in told
+
+
 def test_help_tells_the_jobs():
     told = CliRunner().invoke(app, ["evaluate", "--help"]).stdout
     assert "annotation" in told

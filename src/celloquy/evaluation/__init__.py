@@ -25,6 +25,7 @@ from celloquy.evaluation._confidence import (
     coverage_curve,
     evaluate_confidence,
 )
+from celloquy.evaluation._drug import DrugReport, evaluate_drug_response
 from celloquy.evaluation._intervals import Interval, mean_interval
 from celloquy.evaluation._leaks import Leaks, check_leaks
 from celloquy.evaluation._ontology import CellOntology, Term, ontology_of, read_ontology
@@ -48,6 +49,7 @@ __all__ = [
     "AnnotationReport",
     "CellOntology",
     "ConfidenceReport",
+    "DrugReport",
     "EvaluateOptions",
     "Interval",
     "Leaks",
@@ -65,6 +67,7 @@ __all__ = [
     "coverage_curve",
     "evaluate_annotation",
     "evaluate_confidence",
+    "evaluate_drug_response",
     "group_folds",
     "hash_names",
     "hold_out",

@@ -124,6 +124,57 @@ def annotation(
     tell(report, out=out, as_json=as_json, overwrite=overwrite)
 
 
+@evaluate.command("drug")
+def drug(
+    source: Annotated[Path, typer.Argument(help="Cells with the predictions; or a table of obs.")],
+    *,
+    truth: Annotated[str, typer.Option(help="Column of obs with the true response.")],
+    prediction: Annotated[str, typer.Option(help="Column of obs with the predicted response.")],
+    groups: Annotated[str, typer.Option(help="Column of obs with the patient or cell line.")],
+    positive: Annotated[
+        str | None, typer.Option(help="The response that --probability is of.")
+    ] = None,
+    probability: Annotated[
+        str | None, typer.Option(help="Column of obs with the probability of --positive.")
+    ] = None,
+    truth_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the truth, if it is another; joined by the cells' names."),
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(help="True response whose cells are not judged; repeatable."),
+    ] = None,
+    unknown: Annotated[
+        list[str] | None, typer.Option(help="Prediction that means no answer; repeatable.")
+    ] = None,
+    only_shared: Annotated[
+        bool, typer.Option("--only-shared", help="Judge the cells that both files hold.")
+    ] = False,
+    seed: Seed = 0,
+    out: Report = None,
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Judge predicted drug response, patient by patient or line by line."""
+    from celloquy.evaluation import EvaluateOptions, evaluate_drug_response
+
+    report = evaluate_drug_response(
+        source,
+        truth=truth,
+        prediction=prediction,
+        groups=groups,
+        positive=positive,
+        probability=probability,
+        truth_source=truth_file,
+        options=EvaluateOptions(
+            leave_out=tuple(leave_out or ()), unknown=tuple(unknown or ()),
+            only_shared=only_shared, seed=seed,
+        ),
+    )  # fmt: skip
+    tell(report, out=out, as_json=as_json, overwrite=overwrite)
+
+
 def tell(report: Measured, *, out: Path | None, as_json: bool, overwrite: bool) -> None:
     """Print a report, and write it where that was asked for.
 
