@@ -126,7 +126,8 @@ def test_control_cells_are_asked_about_in_turn(lm):
 
 def test_several_cells_of_a_tissue_are_read_one_by_one():
     model = says("Cell 1:\nCD3D CD4 XX CD4.\nCell 2:\nLYZ.")
-    cells = made(model, "tissue_sample", {"tissue": "blood", "n_cells": "2"}, n=2)
+    fields = {"tissue": "blood", "n_cells": "2"}
+    cells = made(model, "tissue_sample", fields, n=2, is_constrained=False)
     assert cells.n_obs == 4
     assert list(cells.obs["n_genes_named"]) == [2, 1, 2, 1]
     assert list(cells.obs["n_unknown"]) == [1, 0, 1, 0]

@@ -198,6 +198,10 @@ def ask_about_cells(task: Task, *, several: bool) -> None:
         If its answer is no label, it is not about cells, or cells were to be grouped and it
         asks about one, or the other way round.
     """
+    if task.answer.kind == "json":
+        msg = f"Task {task.name!r} is answered with a label for each of several cells at once."
+        hint = "a task about one cell labels each; from Python, `lm.generate` takes this one."
+        raise InputError(msg, hint=hint)
     if task.answer.kind in {"genes", "cells", "text"}:
         wanted = {"genes": "genes", "cells": "cells", "text": "text"}[task.answer.kind]
         msg = f"Task {task.name!r} is answered with {wanted}, and `predict` answers with labels."

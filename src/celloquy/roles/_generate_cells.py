@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from celloquy.roles._generate_prompts import listed
 from celloquy.text import ReconstructOptions, reconstruct
 from celloquy.text.compat import cell2sentence_repair
 
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from celloquy.roles._generate_prompts import Wanted
+
+
+_ENDED = {
+    "length": "the answer was cut at its limit",
+    "refused": "the model refused to answer",
+}
+"""What is to be known of an answer that did not end by itself."""
 
 
 def cells_of(answers: list[dict[str, Any]], wanted: Wanted) -> AnnData:
@@ -30,10 +38,12 @@ def cells_of(answers: list[dict[str, Any]], wanted: Wanted) -> AnnData:
     """
     rows, sentences = [], []
     for number, one in enumerate(answers):
-        cells = _read(one["answer"], wanted)
+        cells, why = _read(one["answer"], wanted)
+        why = why or _ENDED.get(one["finish_reason"], "")
         for place, (genes, counts) in enumerate(cells):
             sentences.append(" ".join(genes))
-            rows.append({"answer_number": number, "place": place, **counts, **one})
+            said = {"why": why or None, "label": _label(wanted, number, place, len(cells))}
+            rows.append({"answer_number": number, "place": place, **counts, **one, **said})
     table = pd.DataFrame(rows)
     several = wanted.task.answer.kind == "cells"
     table.index = pd.Index(
@@ -66,36 +76,49 @@ def _obs(table: pd.DataFrame, wanted: Wanted, *, several: bool) -> pd.DataFrame:
         obs["control"] = np.array(wanted.control_names, dtype=object)[number]
     if several:
         obs["sample"] = pd.Categorical([f"generated-{one}" for one in number])
+        if table["label"].notna().any():
+            obs["asked_for"] = pd.Categorical(table["label"])
     obs["answer"] = table["answer"].to_numpy(dtype=object)
     obs["logp"] = table["logp"].astype(np.float64).to_numpy()
     obs["finish_reason"] = pd.Categorical(table["finish_reason"])
+    obs["why"] = pd.Categorical(table["why"])
     obs["n_genes_named"] = table["n_genes_named"].to_numpy()
     if wanted.controls:
         obs["n_prompt_genes_cut"] = table["n_prompt_genes_cut"].to_numpy()
     return obs
 
 
-def _read(text: str, wanted: Wanted) -> list[tuple[list[str], dict[str, int]]]:
-    """Read the genes of each cell of an answer, unknown and repeated words counted."""
+def _label(wanted: Wanted, answer: int, place: int, n_cells: int) -> str | None:
+    """Say what one cell of an answer was to be, where each cell was asked for by a label."""
+    counted = wanted.task.inputs.get("n_cells")
+    if counted is None or counted.of not in wanted.fields:
+        return None
+    labels = listed(wanted.fields[counted.of][answer])
+    return labels[place] if len(labels) == n_cells else None
+
+
+def _read(text: str, wanted: Wanted) -> tuple[list[tuple[list[str], dict[str, int]]], str]:
+    """Read the genes of each cell of an answer, with words counted, and why none can be read."""
     vocabulary = wanted.vocabulary
     if wanted.options.repair == "cell2sentence" and wanted.task.answer.kind == "genes":
         (found,) = cell2sentence_repair([text], names=vocabulary.names)
         words, n_unknown = found
         n_named = len(words) - n_unknown
         n_repeated = len(text.split(" ")) - len(words)
-        return [(words, _counts(n_named, n_unknown, n_repeated))]
+        return [(words, _counts(n_named, n_unknown, n_repeated))], ""
     parsed = wanted.task.parse(text, allowed=vocabulary)
     counts = _counts(*(parsed.counts.get(name, 0) for name in ("known", "unknown", "repeated")))
     if not parsed.is_valid:
-        return [([], counts | {"n_genes_named": 0})]
+        return [([], counts | {"n_genes_named": 0})], parsed.why
     if wanted.task.answer.kind == "genes":
-        return [(list(parsed.value), counts)]
+        return [(list(parsed.value), counts)], ""
     # what was left out is counted for the whole answer, and told at its first cell
     rest = _counts(0, 0, 0)
-    return [
+    each = [
         (list(genes), (counts if place == 0 else rest) | {"n_genes_named": len(genes)})
         for place, genes in enumerate(parsed.value)
     ]
+    return each, ""
 
 
 def _counts(n_named: int, n_unknown: int, n_repeated: int) -> dict[str, int]:

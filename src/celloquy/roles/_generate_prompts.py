@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,14 @@ from celloquy.text import Vocabulary, field_text
 if TYPE_CHECKING:
     import os
 
-    from celloquy.lm import LanguageModel
+    from celloquy.lm import LanguageModel, Limits
     from celloquy.roles._generate_options import GenerateOptions
     from celloquy.tasks import Task
     from celloquy.text import Constraint, Names, Prompt
 
 Fields = Mapping[str, str | int | Sequence[str]]
-"""Value of each input: one for all cells, or a list with one a cell."""
+"""Value of each input: one for all cells, or a list with one a cell; of a set of labels, the
+labels, or a text with semicolons between them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,8 @@ class Wanted:
         """Ask for one answer."""
         values: dict[str, Any] = {name: said[answer] for name, said in self.fields.items()}
         inputs = {one.name: one for one in self.task.asked_for}
+        sets = {name for name, one in inputs.items() if one.kind == "labels"}
+        values |= {name: listed(said) for name, said in values.items() if name in sets}
         if "n_genes" in inputs and "n_genes" not in values:
             values["n_genes"] = str(self.options.n_top_genes)
         if self.controls:
@@ -60,9 +64,50 @@ class Wanted:
             values[place] = cells[0] if inputs[place].kind == "cell" else cells
         return self.task.prompt(values, template=self.options.template)
 
+    def n_cells(self, answer: int) -> int | None:
+        """Count the cells that an answer is to have; `None` where nothing says it."""
+        if self.task.answer.kind != "cells":
+            return 1
+        asked = self.task.inputs.get("n_cells")
+        if asked is None:
+            return None
+        if asked.kind == "count" and asked.of in self.fields:
+            return len(listed(self.fields[asked.of][answer]))
+        said = self.fields["n_cells"][answer] if "n_cells" in self.fields else asked.default
+        return int(said) if said is not None and said.isdecimal() else None
+
+    @cached_property
+    def is_cell_by_cell(self) -> bool:
+        """Whether answers of several cells are written one cell at a time, each held to genes.
+
+        A server cannot be held to genes, so it writes its answer at once.
+        """
+        is_held = self.options.is_constrained and getattr(self.lm, "dry_run", None) is None
+        return is_held and self.task.answer.kind == "cells" and self.n_cells(0) is not None
+
+    @property
+    def joint(self) -> str:
+        """What stands between a prompt and its answer in the model's format."""
+        return str(getattr(getattr(self.lm, "format", None), "joint", ""))
+
+    @property
+    def limits(self) -> Limits:
+        """How tokens of a whole answer are drawn."""
+        each = self.options.limits
+        if self.options.max_new_tokens is not None or self.is_cell_by_cell:
+            return each
+        most = max((self.n_cells(answer) or 1) for answer in range(self.n))
+        return replace(each, max_new_tokens=most * each.max_new_tokens)
+
+    @property
+    def room(self) -> int:
+        """Tokens of the model's context that are kept for an answer."""
+        return min(self.limits.max_new_tokens, self.lm.max_tokens // 2)
+
     def constraint(self) -> Constraint | None:
-        """Say what may be written; `None` where anything may."""
-        if not self.options.is_constrained or self.task.answer.kind != "genes":
+        """Say what may be written of one cell, or in all; `None` where anything may."""
+        is_held = self.task.answer.kind == "genes" or self.is_cell_by_cell
+        if not self.options.is_constrained or not is_held:
             return None
         from celloquy.text import Sequence as StringSequence
 
@@ -110,7 +155,10 @@ def want(
     n = n or len(controls) or 1
     genes = controls[0][0].vocabulary if controls else vocabulary
     fields = {**fields, **with_organism({}, task, genes.names, given=(*fields, *columns))}
-    said = {name: _spread(name, value, n) for name, value in fields.items()} | columns
+    sets = [one.name for one in task.asked_for if one.kind == "labels"]
+    joined = {name: value if isinstance(value, str | int) else "; ".join(value)
+              for name, value in fields.items() if name in sets}  # fmt: skip
+    said = {name: _spread(name, value, n) for name, value in {**fields, **joined}.items()} | columns
     wanted = Wanted(task, lm, vocabulary, options, n, said, controls, names)
     wanted.prompt(0)
     expect = getattr(lm, "expect", None)
@@ -121,6 +169,17 @@ def want(
 
 def _cell_input(task: Task) -> str:
     return next((one.name for one in task.asked_for if one.kind in {"cell", "cells"}), "")
+
+
+def listed(said: str) -> list[str]:
+    """Read several labels, with semicolons between them.
+
+    Examples
+    --------
+    >>> listed("B cell; CD4 T cell, naive")
+    ['B cell', 'CD4 T cell, naive']
+    """
+    return [one.strip() for one in said.split(";") if one.strip()]
 
 
 def _spread(name: str, value: str | int | Sequence[str], n: int) -> list[str]:

@@ -18,6 +18,7 @@ from celloquy.roles._collect import discard_parts
 from celloquy.roles._generate_cells import cells_of
 from celloquy.roles._generate_options import GenerateOptions
 from celloquy.roles._generate_prompts import want
+from celloquy.roles._generate_several import write_several
 
 if TYPE_CHECKING:
     import os
@@ -125,9 +126,9 @@ def plan_generation(
     plan = _plan(wanted, range(1))
     dry_run = getattr(wanted.lm, "dry_run", None)
     if dry_run is not None:
-        limits, (first,) = wanted.options.limits, seeds_of(seed, range(1))
+        limits, (first,) = wanted.limits, seeds_of(seed, range(1))
         return str(dry_run(plan, constraint=wanted.constraint(), limits=limits, seed=first))
-    most = wanted.options.limits.max_new_tokens
+    most = wanted.limits.max_new_tokens
     said = f"{wanted.n:,} answers of at most {most:,} tokens; the first prompt takes "
     return f"{said}{plan.n_tokens[0]:,} tokens:\n\n{plan.texts[0]}"
 
@@ -138,17 +139,18 @@ def seeds_of(seed: int, answers: range) -> list[int]:
 
 
 def _plan(wanted: Wanted, answers: range) -> PromptPlan:
-    room = min(wanted.options.limits.max_new_tokens, wanted.lm.max_tokens // 2)
     prompts = [wanted.prompt(answer) for answer in answers]
-    return wanted.lm.plan(prompts, n_answer_tokens=room)
+    return wanted.lm.plan(prompts, n_answer_tokens=wanted.room)
 
 
 def _write(wanted: Wanted, answers: range, *, seed: int) -> list[dict[str, Any]]:
     """Write some answers."""
     with told_where([f"generated-{answer}" for answer in answers]):
+        if wanted.is_cell_by_cell:
+            return write_several(wanted, answers, seed=seed)
         plan = _plan(wanted, answers)
         found = wanted.lm.generate(
-            plan, wanted.constraint(), seeds=seeds_of(seed, answers), limits=wanted.options.limits
+            plan, wanted.constraint(), seeds=seeds_of(seed, answers), limits=wanted.limits
         )
     return [
         {
@@ -211,7 +213,7 @@ def _digest(wanted: Wanted) -> str:
 
 def _record(wanted: Wanted, seed: int) -> dict[str, Any]:
     """Say what was done, in plain values that h5ad can hold."""
-    task, options, limits = wanted.task, wanted.options, wanted.options.limits
+    task, options, limits = wanted.task, wanted.options, wanted.limits
     drawn = {"temperature": limits.temperature, "top_k": limits.top_k, "top_p": limits.top_p}
     return {
         "verb": "generate",
