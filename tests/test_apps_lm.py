@@ -54,6 +54,7 @@ def test_show_prints_capabilities_format_context_and_licence(folder):
     assert "context: 512" in own
     assert "capabilities: embed, generate, score" in own
     assert json.loads(run("lm", "show", f"hf:{folder}", "--json").stdout)["layers"] == 2
+    assert run("lm", "show", str(folder)).stdout == own
     assert "is here: no" in run("lm", "show", "hf:zjunlp/chatcell-small@abc").stdout
 
 
@@ -110,3 +111,16 @@ def test_the_command_embeds_by_a_decoder_as_the_function_does(adata, folder, tmp
     )
     assert written.uns["X_celloquy"]["pooling"] == "mean"
     assert gene_names(written.var) == list(GENES)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("predict", "cells.h5ad", "--task", "cell_type", "--labels", "labels.txt"),
+        ("generate", "--task", "random_cell", "--out", "new.h5ad"),
+        ("annotate", "cells.h5ad", "--clusters", "leiden", "--markers"),
+    ],
+)
+def test_every_verb_that_asks_may_be_allowed_to_fetch_a_named_revision(verb):
+    with pytest.raises(InputError, match=r"A download names its revision, and 'hf:own/er' names"):
+        run(*verb, "--lm", "hf:own/er", "--allow-download")

@@ -171,7 +171,7 @@ def test_a_hub_model_is_fetched_only_if_asked_and_by_its_revision(tmp_path, monk
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(CheckpointError, match="nothing is fetched unasked") as refusal:
         load_lm("hf:celloquy/no-such-model@abc", device="cpu")
-    assert '"hf:celloquy/no-such-model@<commit>"' in refusal.value.hint
+    assert "`hf:celloquy/no-such-model@<commit>`" in refusal.value.hint
     with pytest.raises(InputError, match="'hf:celloquy/no-such-model' names none"):
         load_lm("hf:celloquy/no-such-model", device="cpu", allow_download=True)
 

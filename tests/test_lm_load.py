@@ -16,6 +16,7 @@ from celloquy.errors import CheckpointError, InputError, MissingExtraError
 from celloquy.lm import load_lm
 from celloquy.lm._folder import MINILM_SHA256, check_weights
 from celloquy.lm._linear import pack_linear_layers
+from celloquy.lm._load import split_name
 from lm_models import change_json, write_encoder
 
 
@@ -29,7 +30,7 @@ def load(folder):
 
 
 def test_a_name_without_backend_or_with_an_unknown_one_is_refused():
-    with pytest.raises(InputError, match="named as backend and model; got 'minilm'"):
+    with pytest.raises(InputError, match="or is a folder; got 'minilm'"):
         load_lm("minilm")
     with pytest.raises(InputError, match="There is no backend 'sf'"):
         load_lm("sf:minilm")
@@ -40,6 +41,20 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
         load(tmp_path / "absent")
     with pytest.raises(InputError, match="There is no folder 'minillm'"):
         load_lm("st:minillm")
+
+
+def test_a_folder_alone_is_loaded_by_what_it_holds(tmp_path):
+    from decoder_models import write_decoder
+
+    write_decoder(tmp_path / "decoder")
+    write_encoder(tmp_path / "encoder")
+    assert split_name(str(tmp_path / "decoder")) == ("hf", str(tmp_path / "decoder"))
+    assert split_name(str(tmp_path / "encoder"))[0] == "st"
+    assert split_name(f"{tmp_path / 'decoder'}+pbmc-lora")[0] == "hf"
+    assert load_lm(str(tmp_path / "decoder")).name == f"hf:{tmp_path / 'decoder'}"
+    with pytest.raises(InputError, match="or is a folder; got ") as refusal:
+        load_lm(str(tmp_path / "absent"))
+    assert "or a folder" in refusal.value.hint
 
 
 def test_a_hub_model_is_not_fetched_unasked(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from celloquy._runtime import closest
 from celloquy.errors import CelloquyError, InputError
 from celloquy.lm._folder import find_folder, require_backend
 from celloquy.lm._known import KnownCheckpoint, find_known, known_checkpoints
-from celloquy.lm._load import BACKENDS, load_lm
+from celloquy.lm._load import load_lm, split_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,21 +43,23 @@ def describe_lm(name: str) -> dict[str, Any]:
     'Apache-2.0'
     """
     known = _known(name)
-    backend, colon, place = name.partition(":")
-    if not colon:
-        if known is not None:
-            return _of_known(known)
+    if ":" not in name and known is not None:
+        return _of_known(known)
+    try:
+        backend, place = split_name(name)
+    except InputError as error:
+        if ":" in name:
+            raise
         near = closest(name, [one.id for one in known_checkpoints()])
-        msg = f"There is no known checkpoint {name!r}{near}."
-        raise InputError(msg, hint="`celloquy lm list` lists them; a folder is `hf:FOLDER`.")
+        msg = f"There is no known checkpoint and no folder {name!r}{near}."
+        raise InputError(msg, hint="`celloquy lm list` lists the known ones.") from error
     if backend == "hf" and known is None:
-        return {"name": name, **_of_folder(place)}
+        return {"name": f"hf:{place}", **_of_folder(place)}
     if known is not None and not _is_here(place, backend):
         return {**_of_known(known), "is_here": False}
     if backend == "hf" and known is not None:
         return {**_of_known(known), "name": name, **_of_folder(place, known), "is_here": True}
-    BACKENDS[backend]  # an unknown backend is refused by its name
-    return {**_of_loaded(name), **({} if known is None else _of_known(known))}
+    return {**_of_loaded(f"{backend}:{place}"), **({} if known is None else _of_known(known))}
 
 
 def _known(name: str) -> KnownCheckpoint | None:

@@ -118,8 +118,10 @@ def _hub_folder(name: str, revision: str | None, *, allow_download: bool, backen
         if allow_download:
             msg = f"'{name}' could not be fetched from the hub: {error}"
             raise DownloadError(msg, hint="check name, revision and network.") from error
-        msg = f"'{name}' is not on this machine, and nothing is fetched unasked."
-        hint = f'pass `allow_download=True` and a revision: "{backend}:{name}@<commit>".'
+        msg = f"'{name}' is neither a folder nor on this machine; nothing is fetched unasked."
+        hint = (
+            f"`--allow-download` (`allow_download=True`) and `{backend}:{name}@<commit>` fetch it."
+        )
         raise CheckpointError(msg, hint=hint) from error
     return Path(found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from celloquy._runtime import Registry
@@ -50,6 +51,8 @@ def load_lm(
           or an encoder-decoder of transformers, which gives vectors, scores and answers.
         - ``"openai:NAME@URL"``: a server.
         - ``"fake:SCRIPT"``: answers from a file, for tests.
+        - A folder alone, or ``"FOLDER+ADAPTER"``: as ``st`` where it is in the form of
+          sentence-transformers, else as ``hf``.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
     precision
@@ -84,10 +87,7 @@ def load_lm(
     >>> lm.embed(["CD3E IL7R", "MS4A1 CD79A"]).shape
     (2, 384)
     """
-    backend, colon, place = name.partition(":")
-    if not colon or not place:
-        msg = f"A language model is named as backend and model; got {name!r}."
-        raise InputError(msg, hint="for example `st:minilm`.")
+    backend, place = split_name(name)
     loaded: LanguageModel = BACKENDS[backend](
         place,
         device=device,
@@ -98,3 +98,24 @@ def load_lm(
         allow_remote=allow_remote,
     )
     return loaded
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Give the backend of a language model's name, and what that backend is to load.
+
+    Raises
+    ------
+    InputError
+        If neither a backend nor a folder is named.
+    """
+    backend, colon, place = name.partition(":")
+    if colon and place and backend in BACKENDS:
+        return backend, place
+    for folder in (Path(name).expanduser(), Path(name.rpartition("+")[0]).expanduser()):
+        if str(folder) != "." and folder.is_dir():
+            return "st" if (folder / "modules.json").is_file() else "hf", name
+    if colon and place:
+        BACKENDS[backend]  # an unknown backend is refused by its name
+    msg = f"A language model is named as backend and model, or is a folder; got {name!r}."
+    hint = "for example `hf:OWNER/NAME@REVISION`, `openai:NAME@URL`, `st:minilm`, or a folder."
+    raise InputError(msg, hint=hint)

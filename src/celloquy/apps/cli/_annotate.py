@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from celloquy.apps.cli._options import (
+    AllowDownload,
     AllowRemote,
     Collisions,
     DryRun,
@@ -100,6 +101,7 @@ def annotate(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="Of the language model: fp32 or bf16.")] = "fp32",
+    allow_download: AllowDownload = False,
     allow_remote: AllowRemote = None,
     price_in: PriceIn = None,
     price_out: PriceOut = None,
@@ -132,7 +134,10 @@ def annotate(
     from celloquy.roles import ReadOptions, TextSource
 
     usual, reads = Recipe(), reader if markers else lm
-    text = TextSource(lm=reads or TextSource().lm, precision=precision, device=device)
+    text = TextSource(
+        lm=reads or TextSource().lm, precision=precision, device=device,
+        allow_download=allow_download,
+    )  # fmt: skip
     wishes = annotating.Wishes(
         source, out, key_added, clusters, plots, as_json, overwrite,
         ReadOptions(layer=layer, use_raw=raw, gene_column=gene_column, collisions=collisions),
@@ -155,7 +160,7 @@ def annotate(
     if lm is not None and markers:
         model = open_lm(
             lm, allow_remote=allow_remote, price_in=price_in, price_out=price_out,
-            max_cost=max_cost, device=device, precision=precision,
+            max_cost=max_cost, device=device, precision=precision, allow_download=allow_download,
         )  # fmt: skip
         fields = pairs(sets, option="--set")
         wanted = annotating.FromMarkers(

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from celloquy.apps.cli._options import Collisions, GeneColumn, Layer, Out, Overwrite, Raw, Source
+from celloquy.apps.cli._options import (
+    AllowDownload,
+    Collisions,
+    GeneColumn,
+    Layer,
+    Out,
+    Overwrite,
+    Raw,
+    Source,
+)
 
 if TYPE_CHECKING:
     from celloquy.lm import Pooling
@@ -47,9 +56,7 @@ def encode(
     cache: Annotated[
         bool, typer.Option("--cache", help="Keep vectors in the user's cache for the next run.")
     ] = False,
-    allow_download: Annotated[
-        bool, typer.Option("--allow-download", help="Fetch the model if it is not here.")
-    ] = False,
+    allow_download: AllowDownload = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Embed cells by a language model that reads their sentences.

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from celloquy.apps.cli._options import (
+    AllowDownload,
     AllowRemote,
     Collisions,
     DryRun,
@@ -73,6 +74,7 @@ def generate(
     collisions: Collisions = "refuse",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, bf16, 8bit or 4bit.")] = "fp32",
+    allow_download: AllowDownload = False,
     allow_remote: AllowRemote = None,
     price_in: PriceIn = None,
     price_out: PriceOut = None,
@@ -106,7 +108,7 @@ def generate(
     )  # fmt: skip
     model = open_lm(
         lm, allow_remote=allow_remote, price_in=price_in, price_out=price_out, max_cost=max_cost,
-        device=device, precision=precision,
+        device=device, precision=precision, allow_download=allow_download,
     )  # fmt: skip
     if dry_run:
         typer.echo(plan_generation(task, fields, n=n, lm=model, seed=seed, options=options))

@@ -17,6 +17,7 @@ def open_lm(
     max_cost: float | None = None,
     device: str = "auto",
     precision: str = "fp32",
+    allow_download: bool = False,
 ) -> LanguageModel:
     """Load the language model of a command; a server gets its prices and its cap.
 
@@ -30,6 +31,8 @@ def open_lm(
         As :class:`celloquy.lm.EndpointOptions` takes them; of no effect on other backends.
     device, precision
         Where and how a local model runs.
+    allow_download
+        Whether a model of the hub may be fetched.
     """
     from celloquy.lm import EndpointOptions, load_endpoint, load_lm
 
@@ -37,4 +40,7 @@ def open_lm(
     if backend == "openai" and place:
         options = EndpointOptions(price_in=price_in, price_out=price_out, max_cost=max_cost)
         return load_endpoint(place, allow_remote=allow_remote, options=options)
-    return load_lm(name, device=device, precision=precision, allow_remote=allow_remote)
+    return load_lm(
+        name, device=device, precision=precision, allow_remote=allow_remote,
+        allow_download=allow_download,
+    )  # fmt: skip

@@ -30,6 +30,9 @@ Collisions = Annotated[
 Lm = Annotated[
     str, typer.Option("--lm", help="Language model: hf:ID, a folder, openai:NAME@URL, fake:SCRIPT.")
 ]
+AllowDownload = Annotated[
+    bool, typer.Option("--allow-download", help="Fetch the model if it is not here.")
+]
 AllowRemote = Annotated[
     str | None,
     typer.Option(
