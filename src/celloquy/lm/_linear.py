@@ -53,10 +53,13 @@ def pack_linear_layers(model: torch.nn.Module, *, skip: Collection[torch.nn.Modu
             self.weight = operations._reorder_linear_weight(plain, TYPICAL_ROWS)
             bias: Any = layer.bias
             self.bias = None if bias is None else bias.detach()
+            self.in_features = plain.shape[1]
+            self.activation = ("none", "")  # its name, and how it is computed
 
         def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            name, algorithm = self.activation
             product: torch.Tensor = operations._linear_pointwise(
-                hidden, self.weight, self.bias, "none", [], ""
+                hidden, self.weight, self.bias, name, [], algorithm
             )
             return product
 

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from celloquy.lm._network import CausalNetwork
     from celloquy.lm._trie import TokenTrie
 
-LOGITS_AT_ONCE = 2**24
-"""Numbers of one block of logits (64 MiB in float32)."""
+LOGITS_AT_ONCE = 2**23
+"""Numbers of one block of logits (32 MiB in float32): larger ones cost a processor new memory."""
+LOGITS_IN_CACHE = 2**18
+"""Numbers that stay in a processor's cache while they are summed."""
 
 
 class Head(Protocol):
@@ -188,7 +190,7 @@ def _rows_logp(
     for start in range(0, len(used), n_rows):
         some = torch.from_numpy(used[start : start + n_rows]).to(hidden.device)
         logits = head.logits(hidden[some])
-        total = logits.logsumexp(dim=1)
+        total = _log_totals(logits)
         first, last = np.searchsorted(line[order], [start, start + len(some)])
         part = order[first:last]
         of, token = line[part] - start, torch.from_numpy(tokens[part]).to(hidden.device)
@@ -197,3 +199,13 @@ def _rows_logp(
         msg = f"{np.isnan(found).sum():,} of {len(found):,} log-probabilities are not numbers."
         raise BackendError(msg, hint='ask again with `precision="fp32"`, or check the weights.')
     return np.minimum(found, 0.0)
+
+
+def _log_totals(logits: torch.Tensor) -> torch.Tensor:
+    """Give the logarithm of the sum of exp of each row; few rows at a time on a processor."""
+    import torch
+
+    if logits.device.type != "cpu":
+        return logits.logsumexp(dim=1)
+    n_rows = max(1, LOGITS_IN_CACHE // logits.shape[1])
+    return torch.cat([part.logsumexp(dim=1) for part in logits.split(n_rows)])
