@@ -40,10 +40,11 @@ def one_by_one(model, prompts, answers):
     return logp
 
 
+@pytest.mark.parametrize("n_at_once", [None, 2])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_scores_are_those_of_one_forward_per_answer(family):
+def test_scores_are_those_of_one_forward_per_answer(family, n_at_once):
     prompts = some_prompts([3, 17, 30, 1])
-    found = score_answers(NETWORKS[family], prompts, NESTED)
+    found = score_answers(NETWORKS[family], prompts, NESTED, token_budget=n_at_once)
     expected = one_by_one(MODELS[family], prompts, NESTED)
     np.testing.assert_allclose(found.logp, expected, atol=1e-4)
     assert found.best.tolist() == expected.argmax(axis=1).tolist()
@@ -99,6 +100,23 @@ def test_a_thousand_answers_have_the_scores_of_a_thousand_forwards():
     np.testing.assert_allclose(found.logp[:, some], expected, atol=1e-4)
     best = score_answers(NETWORKS["llama"], prompts, answers, best_only=True)
     assert best.best.tolist() == found.best.tolist()
+
+
+def test_a_large_tree_is_read_in_parts_that_look_at_themselves_only():
+    looked_at = []
+
+    class Watched(CausalNetwork):
+        def hidden(self, ids, *, may_see=None, **beside):
+            looked_at.append(0 if may_see is None else may_see.shape[2])
+            return super().hidden(ids, may_see=may_see, **beside)
+
+    answers = [[1 + i // 100, 20 + i // 10 % 10, 40 + i % 10, END] for i in range(1000)]
+    network = Watched(MODELS["llama"], "cpu")
+    found = score_answers(network, some_prompts([9]), answers, token_budget=100)
+    assert len(looked_at) == 13  # 1,110 nodes that something follows
+    assert max(looked_at) <= 16 + 100 + 2  # the padded prompt, a part, two nodes read again
+    expected = score_answers(NETWORKS["llama"], some_prompts([9]), answers)
+    np.testing.assert_allclose(found.logp, expected.logp, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["bytes", "llama3", "spaces"])

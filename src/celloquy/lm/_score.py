@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 CPU_TOKENS, GPU_TOKENS = 4_096, 16_384
 """Padded tokens of prompts in one batch, unless the caller knows its memory."""
+NODES_AT_ONCE = {"cpu": 256}
+"""Nodes of one tree that are read together, by device; on others, as many as the budget lets."""
 _NO_ROOM = 10**9
 
 
@@ -98,23 +100,42 @@ def score_answers(
 def _all(
     network: CausalNetwork, reading: Reading, last: torch.Tensor, *, token_budget: int
 ) -> list[NDArray[np.float64]]:
-    """Give log P of every answer of each prompt."""
+    """Give log P of every answer of each prompt.
+
+    A large tree is read in parts. A part looks at its prompt and at itself; the few nodes before
+    it that it needs are read again, so that the others are not looked past by every node.
+    """
     tries = reading.tries
     logp = [np.zeros(len(trie)) for trie in tries]
     at_once = max(1, token_budget // len(tries))
+    at_once = min(at_once, NODES_AT_ONCE.get(network.device, at_once))
     most = max(len(trie.inner) for trie in tries)
     root = np.array([ROOT], dtype=np.int32)
-    for start in range(-at_once, most, at_once):  # the first block is the end of the prompt
+    for start in range(-at_once, most, at_once):  # the first part is the end of the prompt
+        again = [root[:0]] * len(tries)
         if start < 0:
             nodes, hidden = [root] * len(tries), last[:, None]
         else:
-            nodes = [trie.inner[start : start + at_once] for trie in tries]
+            reading.forget_nodes()
+            new = [trie.inner[start : start + at_once] for trie in tries]
+            again = [_before(trie, some) for trie, some in zip(tries, new, strict=True)]
+            nodes = [np.concatenate(both) for both in zip(again, new, strict=True)]
             hidden = reading.extend(nodes)
-        steps = [Steps.from_nodes(trie, some) for trie, some in zip(tries, nodes, strict=True)]
+        steps = [
+            Steps.from_nodes(trie, some).after(len(old))
+            for trie, some, old in zip(tries, nodes, again, strict=True)
+        ]
         found = step_logp(network, hidden, steps, tries)
         for whole, step, part in zip(logp, steps, found, strict=True):
             whole[step.nodes] = part
     return [trie.add_up(one)[trie.ends] for trie, one in zip(tries, logp, strict=True)]
+
+
+def _before(trie: TokenTrie, part: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Give the nodes that a part of the tree, in depth-first order, needs before its first."""
+    if not len(part):
+        return part
+    return trie.ways[part[0], : trie.depths[part[0]] - 1]
 
 
 def _best_alone(search: Search) -> NDArray[np.float64]:

@@ -113,6 +113,15 @@ class Reading:
             cache=self.cache,
         )
 
+    def forget_nodes(self) -> None:
+        """Forget every node that was read; the prompts stay."""
+        n_nodes = self.key_positions.shape[1] - self.is_real.shape[1]
+        if n_nodes:
+            self.cache.crop(-n_nodes)
+            self.key_positions = self.key_positions[:, :-n_nodes]
+            for slots in self.slots:
+                slots[:] = -1
+
     def keep(self, rows: NDArray[np.int64]) -> None:
         """Go on with some of the prompts only."""
         import torch
@@ -140,6 +149,11 @@ class Steps:
         place[nodes + 1] = np.arange(len(nodes))
         places = place[trie.parents + 1]
         return cls(places[places >= 0], np.flatnonzero(places >= 0))
+
+    def after(self, n_places: int) -> Steps:
+        """Leave out the steps that start at the first places."""
+        some = self.places >= n_places
+        return Steps(self.places[some], self.nodes[some])
 
 
 def step_logp(
