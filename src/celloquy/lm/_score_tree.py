@@ -222,4 +222,4 @@ def _log_totals(logits: torch.Tensor) -> torch.Tensor:
     if logits.device.type != "cpu":
         return logits.logsumexp(dim=1)
     n_rows = max(1, LOGITS_IN_CACHE // logits.shape[1])
-    return torch.cat([part.logsumexp(dim=1) for part in logits.split(n_rows)])
+    return torch.cat([part.logsumexp(dim=1) for part in torch.split(logits, n_rows)])
