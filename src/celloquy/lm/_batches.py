@@ -145,7 +145,7 @@ class Runner:
                 longest=self.longest,
                 padding_id=self.padding_id,
             )
-            with _workers(self.is_threaded and len(todo) > 1) as pool:
+            with workers(self.is_threaded and len(todo) > 1) as pool:
                 if pool is None:
                     for batch in todo:
                         fill(batch)
@@ -220,7 +220,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 @contextmanager
-def _workers(are_wanted: bool) -> Iterator[ThreadPoolExecutor | None]:  # noqa: FBT001 — one switch
+def workers(are_wanted: bool) -> Iterator[ThreadPoolExecutor | None]:  # noqa: FBT001 — one switch
     """Give as many workers as torch has threads, each with one; then set torch back."""
     import torch
 

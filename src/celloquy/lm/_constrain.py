@@ -55,6 +55,10 @@ class Compiled(Protocol):
     def tokens(self) -> NDArray[np.int32] | None:
         """Every token that an answer may hold, rising: the rows of the head that are computed."""
 
+    @property
+    def likely(self) -> int | None:
+        """Tokens that answers seldom exceed; `None` where that is not known."""
+
     def start(self, rooms: NDArray[np.int64], n_forced: int = N_FORCED) -> Progress:
         """Begin an answer in each row, of at most so many tokens, its end included.
 
@@ -76,6 +80,8 @@ class StringTree:
     """Strings below each node of the first tree."""
     fewest: int
     """Tokens of the shortest answer, its end included."""
+    likely: int
+    """Tokens of an answer of strings a quarter longer than the mean: memory is planned by it."""
 
     def start(self, rooms: NDArray[np.int64], n_forced: int = N_FORCED) -> TreeProgress:
         """Begin an answer in each row.
@@ -228,7 +234,9 @@ def _string_tree(sequence: Sequence, tokens: StringTokens, end_ids: tuple[int, .
     )
     _refuse_ambiguous(sequence, tree)
     fewest = int(tries[-1].n_tokens.min()) + int(tree.rest[1]) + 1
-    return StringTree(tree, used, end_ids, n_unused[: len(after)].astype(np.int32), fewest)
+    likely = int(1.25 * sequence.n * after.n_tokens.mean()) + longest + 1
+    n_left = n_unused[: len(after)].astype(np.int32)
+    return StringTree(tree, used, end_ids, n_left, fewest, likely)
 
 
 def _rest(sequence: Sequence, lengths: NDArray[np.int32]) -> NDArray[np.int32]:

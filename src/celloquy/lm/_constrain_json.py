@@ -59,6 +59,7 @@ class SchemaGrammar:
     """All tokens of the tokenizer."""
     end_ids: tuple[int, ...]
     """Tokens that end an answer."""
+    likely = None
 
     def start(self, rooms: NDArray[np.int64], n_forced: int = 0) -> SchemaProgress:
         """Begin an answer in each row; one that finds no end in its room is cut off."""

@@ -40,6 +40,7 @@ class RowCache:
         self.rows: torch.Tensor | None = None
         self.place: int | None = None
         self.n_seen = 0
+        self.is_step = False
 
     def fill(self, prefilled: Any, rows: torch.Tensor, prompt_of: torch.Tensor) -> None:  # noqa: ANN401
         """Take the keys and values of prompts for some rows, each of one prompt."""
@@ -68,6 +69,14 @@ class RowCache:
         are_alike = places.shape[1] == 1 and bool((places == places[0]).all())
         self.place = int(places[0, 0]) if are_alike else None
 
+    def expect_step(self, rows: torch.Tensor, places: torch.Tensor) -> None:
+        """Say to which rows and places the next tokens, end to end, belong; both ``(t,)``."""
+        n_seen = int(places.max()) + 1
+        if n_seen > self.columns:
+            self._take(None, columns=min(self.most, max(n_seen, 3 * self.columns // 2)))
+        self.is_step, self.rows, self.places, self.place = True, rows, places, None
+        self.n_seen = max(n_seen, self.n_seen)
+
     def keep(self, rows: torch.Tensor) -> None:
         """Keep some rows only."""
         self.n = len(rows)
@@ -87,6 +96,10 @@ class RowCache:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write new keys and values; give all that are looked at."""
         keys, values = self.keys[layer_idx], self.values[layer_idx]
+        if self.is_step:  # tokens end to end; who looks at them picks what it needs
+            keys[self.rows, :, self.places] = key_states[0].transpose(0, 1)
+            values[self.rows, :, self.places] = value_states[0].transpose(0, 1)
+            return keys, values
         if self.place is not None:  # one slice, which is faster than many places
             keys[:, :, self.place] = key_states[:, :, 0]
             values[:, :, self.place] = value_states[:, :, 0]

@@ -50,6 +50,7 @@ class Unconstrained:
 
     def __init__(self, end_ids: Sequence[int]) -> None:
         self.tokens = None
+        self.likely = None
         self.end_ids = tuple(end_ids)
 
     def start(self, rooms: NDArray[np.int64], n_forced: int = 0) -> FreeProgress:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from celloquy.errors import BackendError, InputError
-from celloquy.lm._batches import if_memory
+from celloquy.lm._attend import RowStep, read_step, takes_row_steps
+from celloquy.lm._batches import if_memory, workers
 from celloquy.lm._constrain import N_FORCED
 from celloquy.lm._generate_cache import RowCache, bytes_a_token
 from celloquy.lm._generate_draws import Writing, Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from concurrent.futures import ThreadPoolExecutor
 
     import torch
     from numpy.typing import NDArray
@@ -30,7 +33,7 @@ MOST_BYTES = 2 * 2**30
 PREFILL_TOKENS = 4_096
 """Padded tokens of prompts that are read together."""
 FEW_ROWS = 16
-"""Rows that a processor reads in about the time of one: then forced tokens go along."""
+"""Rows that a processor reads in about the time of one."""
 SPARSE = 0.5
 """A batch is packed when this share of its rows or less is still being written."""
 
@@ -76,20 +79,52 @@ def write_rows(
     rooms = rooms_for(prompts, limits=limits, max_tokens=max_tokens)
     written = Written.empty(n)
     own = np.array([seed % 2**64 for seed in seeds], dtype=np.uint64)
-    totals = np.array([len(prompt) for prompt in prompts], dtype=np.int64) + rooms
-    for constraint in {id(one): one for one in constraints}.values():
-        rows = np.array([row for row in range(n) if constraints[row] is constraint], dtype=np.int64)
-        wave = _Wave(network, prompts, constraint, limits, own, max_tokens, written)
-        constraint.start(rooms[rows].min(keepdims=True))  # refuses before anything is written
-        order = rows[np.argsort(-totals[rows], kind="stable")]
-        budget = _Budget(network, token_budget)
-        while len(order):
-            size = budget.rows(int(totals[order[0]]), len(order))
-            if wave.write(order[:size], rooms):
-                order = order[size:]
-            else:
-                budget.most = size // 2
+    lengths = np.array([len(prompt) for prompt in prompts], dtype=np.int64)
+    by_steps = takes_row_steps(network)
+    with workers(by_steps and n >= FEW_ROWS) as pool:
+        for constraint in {id(one): one for one in constraints}.values():
+            rows = np.array([i for i in range(n) if constraints[i] is constraint], dtype=np.int64)
+            wave = _Wave(network, prompts, constraint, limits, own, max_tokens, written, by_steps)
+            constraint.start(rooms[rows].min(keepdims=True))  # refuses before anything is written
+            likely = rooms if constraint.likely is None else np.minimum(rooms, constraint.likely)
+            _write_all(
+                wave, rows, rooms=rooms, totals=lengths + likely,
+                budget=_Budget(network, token_budget), pool=pool,
+            )  # fmt: skip
     return written
+
+
+def _write_all(
+    wave: _Wave,
+    order: NDArray[np.int64],
+    *,
+    rooms: NDArray[np.int64],
+    totals: NDArray[np.int64],
+    budget: _Budget,
+    pool: ThreadPoolExecutor | None,
+) -> None:
+    """Write some rows, the longest first, as many at once as fit; each core has rows of its own.
+
+    Raises
+    ------
+    BackendError
+        If one answer alone does not fit into memory.
+    """
+    n_threads = 1 if pool is None else pool._max_workers
+    while len(order):
+        order = order[np.argsort(-totals[order], kind="stable")]
+        size = budget.rows(int(totals[order[0]]), len(order))
+        parts = [order[i:size:n_threads] for i in range(min(size, n_threads))]
+        each = map if pool is None else pool.map
+        done = list(each(partial(wave.write, rooms=rooms), parts))
+        failed = [part for part, is_done in zip(parts, done, strict=True) if not is_done]
+        if failed and size == 1:
+            msg = f"One answer after {len(wave.prompts[order[0]]):,} tokens exceeds the memory."
+            hint = 'use a smaller model, `device="cpu"`, or a shorter prompt.'
+            raise BackendError(msg, hint=hint)
+        if failed:
+            budget.most = size // 2
+        order = np.concatenate([*failed, order[size:]])
 
 
 def rooms_for(
@@ -142,6 +177,8 @@ class _Wave:
     seeds: NDArray[np.uint64]
     max_tokens: int
     written: Written
+    by_steps: bool
+    """Whether the new tokens of all rows stand end to end."""
 
     def __post_init__(self) -> None:
         import torch
@@ -151,34 +188,26 @@ class _Wave:
         self.head = self.network.head(rows)
 
     def write(self, rows: NDArray[np.int64], rooms: NDArray[np.int64]) -> bool:
-        """Write the answers of some rows; false if memory was short and nothing was kept.
-
-        Raises
-        ------
-        BackendError
-            If one answer alone does not fit into memory.
-        """
+        """Write the answers of some rows; false if memory was short and nothing was kept."""
         import torch
 
         n_forced = N_FORCED
-        if self.network.device == "cpu":
+        if self.network.device == "cpu" and not self.by_steps:
             n_forced = min(N_FORCED, max(0, FEW_ROWS // len(rows) - 1))
         writing = Writing(
             self.constraint, rooms[rows], self.seeds[rows], self.limits, n_forced=n_forced
         )
 
+        steps = self._row_steps if self.by_steps else self._steps
+
         def work(_: object) -> bool:
             with torch.inference_mode():
-                self._steps(writing, rows)
+                steps(writing, rows)
             return True
 
         is_done = bool(if_memory(work, rows))
         if is_done:
             self.written.take(rows, writing)
-        elif len(rows) == 1:
-            msg = f"One answer after {len(self.prompts[rows[0]]):,} tokens exceeds the memory."
-            hint = 'use a smaller model, `device="cpu"`, or a shorter prompt.'
-            raise BackendError(msg, hint=hint)
         return is_done
 
     def _steps(self, writing: Writing, rows: NDArray[np.int64]) -> None:
@@ -203,6 +232,26 @@ class _Wave:
             found = self._read(ids, torch.from_numpy(places).to(device), cache)
             found = found[torch.arange(len(found), device=device), last]
             pending = writing.go_on(active, self.head(found))
+
+    def _row_steps(self, writing: Writing, rows: NDArray[np.int64]) -> None:
+        """Write on a processor: the new tokens of all rows end to end, none of them padding."""
+        import torch
+
+        hidden, cache, lengths = self._prefill(rows, int(writing.rooms.max()))
+        active = np.arange(len(rows))
+        pending = writing.begin(self.head(hidden))
+        while True:
+            stays = ~writing.has_ended[active]
+            if not stays.any():
+                return
+            active, pending = active[stays], pending[stays]
+            counts = (pending >= 0).sum(axis=1)
+            ends = np.cumsum(counts)
+            within = np.arange(ends[-1]) - np.repeat(ends - counts, counts)
+            step = RowStep(np.repeat(active, counts), np.repeat(lengths[active], counts) + within)
+            lengths[active] += counts
+            found = read_step(self.network, pending[pending >= 0], step, cache)
+            pending = writing.go_on(active, self.head(found[torch.from_numpy(ends - 1)]))
 
     def _prefill(
         self, rows: NDArray[np.int64], room: int
