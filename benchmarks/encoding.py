@@ -60,11 +60,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cells", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     options = parser.parse_args()
+    ways = {name: WAYS[name] for name in options.ways}
     sets = {name: load(name, options.cells, options.seed) for name in FILES}
     scores: dict[tuple[str, str, str], float] = {}
     speed: dict[str, float] = {}
-    for way, source in WAYS.items():
+    for way, source in ways.items():
         reader, embedded, began = source.reader(), 0, time.process_time()
         for first, second in itertools.combinations(FILES, 2):
             (one, labels), (two, truths) = sets[first], sets[second]
@@ -87,12 +89,12 @@ def main() -> None:
                     scores[way, head, f"{reference} → {query}"] = metrics.macro_f1
         speed[way] = embedded / (time.process_time() - began)
     table = sorted({pair for _, _, pair in scores})
-    print("| reference → query | " + " | ".join(f"{w}, {h}" for w in WAYS for h in HEADS) + " |")
-    print("|---" * (1 + len(WAYS) * len(HEADS)) + "|")
+    print("| reference → query | " + " | ".join(f"{w}, {h}" for w in ways for h in HEADS) + " |")
+    print("|---" * (1 + len(ways) * len(HEADS)) + "|")
     for pair in table:
-        row = [f"{scores[w, h, pair]:.3f}" for w in WAYS for h in HEADS]
+        row = [f"{scores[w, h, pair]:.3f}" for w in ways for h in HEADS]
         print(f"| {pair} | " + " | ".join(row) + " |")
-    means = [np.mean([scores[w, h, p] for p in table]) for w in WAYS for h in HEADS]
+    means = [np.mean([scores[w, h, p] for p in table]) for w in ways for h in HEADS]
     print("| mean | " + " | ".join(f"{m:.3f}" for m in means) + " |")
     for way, rate in speed.items():
         print(f"{way}: {rate:.1f} cells a CPU second")
