@@ -136,9 +136,9 @@ def test_probabilities_need_two_classes_a_positive_one_and_numbers():
     with pytest.raises(InputError, match="'chance' is a probability of one of two classes"):
         judged(cells, probability="chance")
     with pytest.raises(
-        InputError, match="the true response 'sensitiv'; the closest is 'sensitive'"
+        InputError, match="the true response 'Sensitive'; the closest is 'sensitive'"
     ):
-        judged(cells, positive="sensitiv", probability="chance")
+        judged(cells, positive="Sensitive", probability="chance")
     cells.loc[0, "chance"] = 1.5
     with pytest.raises(InputError, match=r"1 of 120 probabilities .* such as 1\.5"):
         judged(cells, positive="sensitive", probability="chance")

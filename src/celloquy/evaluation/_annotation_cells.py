@@ -61,6 +61,8 @@ class JudgedCells:
     """Group of each cell."""
     confidence: NDArray[np.object_] | None
     """Confidence of each prediction, as it was read."""
+    rows: NDArray[np.int64]
+    """Their row numbers in the source (of two files: among the cells that both hold)."""
     notes: tuple[str, ...] = field(default=())
     """What was left out, joined or counted as unknown."""
 
@@ -196,6 +198,7 @@ def judged_cells(
         None
         if columns.confidence is None
         else np.asarray(table[columns.confidence], dtype=object)[kept],
+        np.flatnonzero(kept),
         (*notes, *left_out),
     )
 
