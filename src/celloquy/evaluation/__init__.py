@@ -41,20 +41,25 @@ from celloquy.evaluation._split_makers import (
     split_by_group,
 )
 from celloquy.evaluation._splits import Split, hash_names
+from celloquy.evaluation._text_answers import JudgedAnswer, ReadAnswer, judge_answer
+from celloquy.evaluation._text_report import AnswersReport, evaluate_answers
 
 __all__ = [
     "METHODS",
     "TEXT_METHODS",
     "AnnotationMetrics",
     "AnnotationReport",
+    "AnswersReport",
     "CellOntology",
     "ConfidenceReport",
     "DrugReport",
     "EvaluateOptions",
     "Interval",
+    "JudgedAnswer",
     "Leaks",
     "OntologyReport",
     "PairedTest",
+    "ReadAnswer",
     "Split",
     "Term",
     "blood_types",
@@ -66,11 +71,13 @@ __all__ = [
     "compare_within",
     "coverage_curve",
     "evaluate_annotation",
+    "evaluate_answers",
     "evaluate_confidence",
     "evaluate_drug_response",
     "group_folds",
     "hash_names",
     "hold_out",
+    "judge_answer",
     "leave_one_group_out",
     "load_split",
     "map_labels",
