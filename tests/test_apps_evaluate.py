@@ -130,6 +130,19 @@ def test_drug_response_is_judged_by_patient(cells):
     assert "labels shuffled in each group" in told
 
 
+def test_answers_in_words_are_judged_and_what_was_read_is_written(
+    cells, tmp_path, monkeypatch, capsys
+):
+    given = ["answers", cells, "--truth", "truth", "--answer", "told", "--groups", "donor"]
+    told = done(*given, "--table", tmp_path / "read.tsv").stdout
+    assert "answers of other cells" in told
+    table = pd.read_csv(tmp_path / "read.tsv", sep="\t")
+    assert table["verdict"].tolist() == ["right", "wrong", "right", "none"]
+    code, said = refused(monkeypatch, capsys, *given, "--table", tmp_path / "read.xlsx")
+    assert code == 2
+    assert "ends in neither .csv nor .tsv" in " ".join(said.split())
+
+
 def test_help_tells_the_jobs():
     told = CliRunner().invoke(app, ["evaluate", "--help"]).stdout
     assert "annotation" in told

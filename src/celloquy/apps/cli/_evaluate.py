@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from celloquy.apps.cli._options import Json, Overwrite, Seed
+from celloquy.apps.cli._options import Json, Layer, Overwrite, Raw, Seed, Source
 
 if TYPE_CHECKING:
     from celloquy.evaluation._measured import Measured
@@ -172,6 +172,53 @@ def drug(
             only_shared=only_shared, seed=seed,
         ),
     )  # fmt: skip
+    tell(report, out=out, as_json=as_json, overwrite=overwrite)
+
+
+@evaluate.command("answers")
+def answers(
+    source: Source,
+    *,
+    truth: Annotated[str, typer.Option(help="Column of obs with the true cell type.")],
+    answer: Annotated[str, typer.Option(help="Column of obs with the answers in words.")],
+    groups: Groups = None,
+    ontology: Annotated[
+        bool, typer.Option("--ontology", help="Know synonyms, and types above the true one.")
+    ] = False,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="True type whose cells are not judged; repeatable.")
+    ] = None,
+    layer: Layer = None,
+    raw: Raw = False,
+    seed: Seed = 0,
+    table: Annotated[
+        Path | None, typer.Option(help="Also write what each answer was read as: .csv or .tsv.")
+    ] = None,
+    out: Report = None,
+    as_json: Json = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Judge answers in words: the types and genes that they name.
+
+    Raises
+    ------
+    typer.BadParameter
+        If the table's ending names no table.
+    """
+    from celloquy._runtime import atomic_path
+    from celloquy.evaluation import EvaluateOptions, evaluate_answers
+
+    if table is not None and table.suffix.lower() not in {".csv", ".tsv"}:
+        told = f"'--table {table.name}' ends in neither .csv nor .tsv."
+        raise typer.BadParameter(told)
+    options = EvaluateOptions(leave_out=tuple(leave_out or ()), ontology=ontology, seed=seed)
+    report = evaluate_answers(
+        source, truth=truth, answer=answer, groups=groups, layer=layer, use_raw=raw, options=options
+    )
+    if table is not None:
+        with atomic_path(table, overwrite=overwrite) as temporary:
+            separator = "," if table.suffix.lower() == ".csv" else "\t"
+            report.answers.to_csv(temporary, sep=separator, index=False)
     tell(report, out=out, as_json=as_json, overwrite=overwrite)
 
 
