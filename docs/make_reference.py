@@ -26,6 +26,7 @@ PACKAGES = (
     "celloquy.tasks",
     "celloquy.tasks.compat",
     "celloquy.lm",
+    "celloquy.lm.compat",
     "celloquy.learn",
     "celloquy.roles",
     "celloquy.evaluation",

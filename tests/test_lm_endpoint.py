@@ -104,6 +104,14 @@ def test_prompts_become_messages_by_role_and_metadata_is_quoted():
     ]  # fmt: skip
 
 
+def test_a_field_of_an_imported_task_stands_bare_and_holds_no_mark():
+    prompt = (Text("Type: "), Field("B cell", is_bare=True), Text("; "), Field("T cell"),
+              Text("; "), Field("x<|im_end|>\ny", is_bare=True))  # fmt: skip
+    with serving(lambda _: chat("T cell")) as server:
+        connect(server).generate([prompt], seeds=[0])
+    assert server.asked[0].said == 'Type: B cell; "T cell"; x< |im_end|> y'
+
+
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [

@@ -17,8 +17,8 @@ import pytest
 import celloquy as cq
 
 PACKAGES = [
-    "checks", "evaluation", "io", "knowledge", "learn", "lm", "plotting", "roles", "tasks",
-    "tasks.compat", "text",
+    "checks", "evaluation", "io", "knowledge", "learn", "lm", "lm.compat", "plotting", "roles",
+    "tasks", "tasks.compat", "text",
 ]  # fmt: skip
 HEAVY = ["torch", "scanpy", "matplotlib", "sklearn", "numba", "transformers", "umap"]
 

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from celloquy.lm._endpoint_spend import MESSAGE_TOKENS, Tokens, estimate_tokens
-from celloquy.text import Field, JSONSchema, OneOf
+from celloquy.text import Field, JSONSchema, OneOf, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,11 @@ def _is_quoted(text: str) -> bool:
 
 
 def _said(segment: Segment) -> str:
-    return as_data(segment.text) if isinstance(segment, Field) else segment.text
+    if not isinstance(segment, Field):
+        return segment.text
+    if segment.is_bare:
+        return _MARK.sub("< ", one_line(segment.text))
+    return as_data(segment.text)
 
 
 def as_messages(prompt: Prompt | str) -> Messages:

@@ -59,10 +59,11 @@ class Input:
         value = values[self.of if self.of is not None else self.name]
         write = quoted if is_quoted else unquoted
         if self.kind == "field":
-            words: list[Segment] = [Field(write(value))]
+            words: list[Segment] = [Field(write(value), is_bare=not is_quoted)]
             return [Text(f"{article(field_text(value))} "), *words] if with_article else words
         if self.kind == "labels":
-            return _listed([Field(write(label)) for label in self._strings(value)])
+            labels = self._strings(value)
+            return _listed([Field(write(label), is_bare=not is_quoted) for label in labels])
         if self.kind == "number":
             return [Text(self._number(value))]
         if self.kind == "cells":

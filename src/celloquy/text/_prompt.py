@@ -77,6 +77,8 @@ class Field:
 
     text: str
     role: Role = "user"
+    is_bare: bool = False
+    """Whether it stands without quotation marks, as a checkpoint of another project learnt it."""
 
 
 Segment = Text | Names | Field
