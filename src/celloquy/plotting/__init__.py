@@ -9,12 +9,14 @@ from __future__ import annotations
 from celloquy.plotting._composition import composition
 from celloquy.plotting._confusion import confusion
 from celloquy.plotting._expression import rank_expression, reconstruction, top_genes
+from celloquy.plotting._learning import learning_curves
 from celloquy.plotting._reliability import reliability
 from celloquy.plotting._umap import umap
 
 __all__ = [
     "composition",
     "confusion",
+    "learning_curves",
     "rank_expression",
     "reconstruction",
     "reliability",

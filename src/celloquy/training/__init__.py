@@ -2,4 +2,24 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from celloquy.training._examples import TrainingExample, read_training_examples
+from celloquy.training._merge import merge
+from celloquy.training._pairs import Pair, cell_pairs, read_pairs, write_pairs
+from celloquy.training._recipe_train import TrainRecipe, list_presets, preset_text, read_recipe
+from celloquy.training._train import TrainingResult, train
+
+__all__ = [
+    "Pair",
+    "TrainRecipe",
+    "TrainingExample",
+    "TrainingResult",
+    "cell_pairs",
+    "list_presets",
+    "merge",
+    "preset_text",
+    "read_pairs",
+    "read_recipe",
+    "read_training_examples",
+    "train",
+    "write_pairs",
+]

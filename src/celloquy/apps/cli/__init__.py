@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from celloquy.apps.cli._annotate import annotate
+from celloquy.apps.cli._benchmark import benchmark
 from celloquy.apps.cli._check import check
 from celloquy.apps.cli._data import data
 from celloquy.apps.cli._demo import demo
@@ -21,10 +22,12 @@ from celloquy.apps.cli._encode import encode
 from celloquy.apps.cli._evaluate import evaluate
 from celloquy.apps.cli._generate import generate
 from celloquy.apps.cli._lm import lm
+from celloquy.apps.cli._merge import merge
 from celloquy.apps.cli._predict import predict
 from celloquy.apps.cli._reconstruct import reconstruct
 from celloquy.apps.cli._sentences import sentences
 from celloquy.apps.cli._tasks import tasks
+from celloquy.apps.cli._train import train
 from celloquy.errors import CelloquyError
 
 app = typer.Typer(
@@ -36,7 +39,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (check, sentences, reconstruct, encode, annotate, predict, generate, doctor, demo):
+VERBS = (
+    check, sentences, reconstruct, encode, annotate, predict, generate, train, merge, benchmark,
+    doctor, demo,
+)  # fmt: skip
+for verb in VERBS:
     app.command()(verb)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(data, name="data")

@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import celloquy as cq
+from celloquy.errors import BackendError, CheckpointError, InputError
+from celloquy.training import merge, read_recipe, train
+from celloquy.training._run import RunFolder
+from training_runs import examples, write_lines, write_setting
+
+pytestmark = pytest.mark.slow
+SHORT = "optimiser = { learning_rate = 3e-3, batch_size = 8, epochs = 2 }\n"
+
+
+def losses(folder):
+    return [line["loss"] for line in RunFolder(folder).lines() if "loss" in line]
+
+
+def evaluations(folder):
+    return [line["valid"] for line in RunFolder(folder).lines() if "valid" in line]
+
+
+def test_a_run_learns_and_leaves_all_that_says_how(tmp_path, capsys):
+    more = SHORT + "evaluation.every = 4\ncheckpoint.every = 4\n"
+    result = train(write_setting(tmp_path, more=more), tmp_path / "run")
+    capsys.readouterr()
+    found = losses(tmp_path / "run")
+    assert (len(found), result.steps) == (12, 12)
+    assert np.mean(found[-3:]) < np.mean(found[:3]) - 1
+    assert set(result.metrics) == {"cell_type"}
+    run = RunFolder(tmp_path / "run")
+    record = run.record()
+    assert record["recipe"]["optimiser"]["batch_size"] == 8
+    assert [len(digest) for digest in record["data"].values()] == [64, 64]
+    assert {"torch", "transformers", "celloquy"} <= set(record["versions"])
+    assert record["result"]["examples"]["train"]["n"] == 48
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "| cell_type | macro_f1 |" in card
+    assert str(tmp_path) not in card
+    assert (tmp_path / "run" / "curves.png").stat().st_size > 10_000
+
+
+def test_the_best_checkpoint_is_the_one_with_the_best_metric_not_the_lowest_loss(tmp_path, capsys):
+    more = SHORT + "evaluation.every = 2\nrun.seed = 3\n"
+    result = train(write_setting(tmp_path, more=more), tmp_path / "run")
+    capsys.readouterr()
+    found = evaluations(tmp_path / "run")
+    scores = [one["metrics"]["cell_type"]["macro_f1"] for one in found]
+    assert result.metrics["cell_type"]["macro_f1"] == max(scores)
+    ties = [one["loss"] for one, score in zip(found, scores, strict=True) if score == max(scores)]
+    assert result.loss == min(ties)
+
+
+def test_the_metric_is_what_predicting_with_the_saved_model_gives(tmp_path, capsys):
+    result = train(write_setting(tmp_path, more=SHORT), tmp_path / "run")
+    capsys.readouterr()
+    lm = cq.load_lm(f"hf:{result.model}")
+    lines = examples(12, seed=2)
+    labels = ["T cell", "B cell", "NK cell"]
+    logp = lm.score([line["prompt"] for line in lines], labels).logp
+    said = [labels[best] for best in logp.argmax(axis=1)]
+    expected = cq.tasks.METRICS["macro_f1"].measure([line["answer"] for line in lines], said)
+    assert result.metrics["cell_type"]["macro_f1"] == pytest.approx(expected)
+
+
+def test_the_saved_models_loss_is_the_recorded_one(tmp_path, capsys):
+    result = train(write_setting(tmp_path, more=SHORT), tmp_path / "run")
+    capsys.readouterr()
+    lm = cq.load_lm(f"hf:{result.model}")
+    lines = examples(12, seed=2)
+    scores = [lm.score([line["prompt"]], [line["answer"]]) for line in lines]
+    total = -sum(float(one.logp[0, 0]) for one in scores)
+    n_tokens = sum(len(lm.format.answer_ids(line["answer"], ends=True)) for line in lines)
+    assert result.loss == pytest.approx(total / n_tokens, rel=1e-4)
+
+
+@pytest.mark.parametrize("method", ["lora", "dora"])
+def test_an_adapter_is_saved_alone_and_merged_into_one_model(tmp_path, capsys, method):
+    more = f'{SHORT}[model]\nbase = "base"\nmethod = "{method}"\n'
+    result = train(write_setting(tmp_path, more=more), tmp_path / "run")
+    capsys.readouterr()
+    saved = {path.name for path in result.model.iterdir()}
+    assert saved == {"adapter_config.json", "adapter_model.safetensors"}
+    merged = merge(tmp_path / "run", tmp_path / "merged")
+    apart = cq.load_lm(f"hf:{tmp_path / 'base'}", adapter=str(result.model))
+    whole = cq.load_lm(f"hf:{merged}")
+    prompts = [line["prompt"] for line in examples(4, seed=9)]
+    labels = ["T cell", "B cell"]
+    np.testing.assert_allclose(
+        whole.score(prompts, labels).logp, apart.score(prompts, labels).logp, atol=1e-4
+    )
+    base = cq.load_lm(f"hf:{tmp_path / 'base'}")
+    assert np.abs(base.score(prompts, labels).logp - whole.score(prompts, labels).logp).max() > 0.1
+    half = merge(tmp_path / "run", tmp_path / "half", dtype="bf16")
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (half, merged)]
+    assert sizes[0] < 0.6 * sizes[1]
+
+
+def test_a_merge_needs_the_base_that_was_trained_and_a_finished_run(tmp_path, capsys):
+    more = f'{SHORT}[model]\nbase = "base"\nmethod = "lora"\n'
+    train(write_setting(tmp_path, more=more), tmp_path / "run")
+    capsys.readouterr()
+    config = tmp_path / "base" / "config.json"
+    config.write_text(config.read_text().replace("}", " }"))
+    with pytest.raises(CheckpointError, match="is not the one that the adapter was trained on"):
+        merge(tmp_path / "run", tmp_path / "merged")
+    run = RunFolder(tmp_path / "run")
+    run.write_record({**run.record(), "is_finished": False})
+    with pytest.raises(InputError, match="has not ended"):
+        merge(tmp_path / "run", tmp_path / "merged")
+    with pytest.raises(InputError, match="holds no run"):
+        merge(tmp_path, tmp_path / "merged")
+    run.write_record({"schema": 99})
+    with pytest.raises(InputError, match="is not of the form 1"):
+        merge(tmp_path / "run", tmp_path / "merged")
+
+
+def test_an_encoder_decoder_learns_too(tmp_path, capsys):
+    result = train(write_setting(tmp_path, family="t5", more=SHORT), tmp_path / "run")
+    capsys.readouterr()
+    found = losses(tmp_path / "run")
+    assert np.mean(found[-3:]) < np.mean(found[:3]) - 0.5
+    lines = examples(12, seed=2)
+    lm = cq.load_lm(f"hf:{result.model}")
+    total = sum(-float(lm.score([line["prompt"]], [line["answer"]]).logp[0, 0]) for line in lines)
+    n_tokens = sum(len(lm.format.answer_ids(line["answer"], ends=True)) for line in lines)
+    assert result.loss == pytest.approx(total / n_tokens, rel=1e-4)
+
+
+def test_a_model_is_trained_from_random_weights_by_its_settings_alone(tmp_path, capsys):
+    more = f'{SHORT}[model]\nbase = "base"\nfrom_scratch = true\n'
+    recipe = write_setting(tmp_path, more=more)
+    (tmp_path / "base" / "model.safetensors").unlink()
+    train(recipe, tmp_path / "run")
+    train(recipe, tmp_path / "again")
+    capsys.readouterr()
+    assert losses(tmp_path / "run") == losses(tmp_path / "again")
+
+
+def test_what_fits_at_once_changes_nothing_learned(tmp_path, capsys):
+    recipe = write_setting(tmp_path, more=SHORT)
+    text = recipe.read_text()
+    for at_once in (8, 3):
+        recipe.write_text(f"{text}run.at_once = {at_once}\n")
+        train(recipe, tmp_path / f"run{at_once}")
+    recipe.write_text(f"{text}run.gradient_checkpointing = true\n")
+    train(recipe, tmp_path / "again")
+    capsys.readouterr()
+    np.testing.assert_allclose(losses(tmp_path / "run8"), losses(tmp_path / "run3"), rtol=1e-3)
+    np.testing.assert_allclose(losses(tmp_path / "run8"), losses(tmp_path / "again"), rtol=1e-3)
+
+
+def test_a_run_ends_early_when_evaluations_get_no_better(tmp_path, capsys):
+    more = "optimiser = { learning_rate = 1e-12, batch_size = 8, epochs = 9 }\n"
+    more += 'evaluation = { every = 2, patience = 2, metric = "accuracy" }\n'
+    result = train(write_setting(tmp_path, more=more), tmp_path / "run")
+    capsys.readouterr()
+    assert result.steps < 54
+    assert result.best_step is not None
+    assert result.best_step <= result.steps - 4
+
+
+def test_the_global_random_state_is_left_alone(tmp_path, capsys):
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    train(write_setting(tmp_path, more=SHORT, n=16), tmp_path / "run")
+    capsys.readouterr()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_finished_run_is_not_done_again(tmp_path, capsys):
+    recipe = write_setting(tmp_path, more=SHORT, n=16)
+    train(recipe, tmp_path / "run")
+    written = (tmp_path / "run" / "log.jsonl").stat().st_mtime_ns
+    result = train(recipe, tmp_path / "run")
+    capsys.readouterr()
+    assert (tmp_path / "run" / "log.jsonl").stat().st_mtime_ns == written
+    assert result.steps == 4
+
+
+def test_a_run_with_a_changed_recipe_is_refused_and_the_key_is_named(tmp_path, capsys):
+    recipe = write_setting(tmp_path, more=SHORT, n=16)
+    train(recipe, tmp_path / "run")
+    text = recipe.read_text()
+    recipe.write_text(text.replace("3e-3", "1e-3"))
+    with pytest.raises(InputError, match=r"`optimiser.learning_rate` was 0\.003 and is 0\.001"):
+        train(recipe, tmp_path / "run")
+    recipe.write_text(text)
+    write_lines(tmp_path / "train.jsonl", examples(16, seed=5))
+    with pytest.raises(InputError, match=r"The examples of the run .* changed: '.*train.jsonl'"):
+        train(recipe, tmp_path / "run")
+    train(recipe, tmp_path / "run", overwrite=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="exists already"):
+        train(recipe, tmp_path / "other")
+    capsys.readouterr()
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_examples(tmp_path, capsys):
+    more = "optimiser = { learning_rate = 1e30, batch_size = 8, max_grad_norm = 1e30 }\n"
+    with pytest.raises(
+        BackendError, match=r"At step \d+ the (loss|gradient) is \w+, in the batch of the training"
+    ):
+        train(write_setting(tmp_path, more=more), tmp_path / "run")
+    capsys.readouterr()
+
+
+def test_no_file_of_a_run_is_a_pickle(tmp_path, capsys):
+    train(write_setting(tmp_path, more=SHORT, n=16), tmp_path / "run")
+    capsys.readouterr()
+    kinds = {path.suffix for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert kinds == {".safetensors", ".json", ".jsonl", ".md", ".png", ".npz", ".bin"}
+
+
+def command(*arguments, world=1, **more):
+    start = [sys.executable, "-m"]
+    if world > 1:
+        start += ["torch.distributed.run", "--nproc-per-node", str(world), "--master-port", "29511"]
+        start += ["-m"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.Popen(
+        [*start, "celloquy", *map(str, arguments)],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more,
+    )  # fmt: skip
+
+
+LONG = (
+    "optimiser = { learning_rate = 3e-3, batch_size = 4, epochs = 4 }\n"
+    "evaluation.every = 8\ncheckpoint.every = 3\n"
+)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "t5"])  # both leave something out by chance
+def test_a_run_that_was_killed_goes_on_with_the_losses_of_one_that_was_not(
+    tmp_path, capsys, family
+):
+    recipe = write_setting(tmp_path, family=family, more=LONG)
+    train(recipe, tmp_path / "whole")
+    killed = command("train", recipe, "--out", tmp_path / "killed")
+    log = RunFolder(tmp_path / "killed")
+    while len(log.lines()) < 8 and killed.poll() is None:
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert 8 <= len(log.lines()) < 40
+    train(recipe, tmp_path / "killed")
+    capsys.readouterr()
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    assert evaluations(tmp_path / "killed") == evaluations(tmp_path / "whole")
+    models = [tmp_path / name / "model" / "model.safetensors" for name in ("killed", "whole")]
+    assert models[0].read_bytes() == models[1].read_bytes()
+
+
+@pytest.mark.parametrize("more", ["", 'run.shard = true\nevaluation.metric = "loss"\n'])
+def test_two_processes_learn_what_one_does(tmp_path, more):
+    alone = write_setting(tmp_path, more=SHORT + more.replace("run.shard = true\n", ""))
+    result = train(alone, tmp_path / "alone")
+    both = tmp_path / "both.toml"
+    both.write_text(alone.read_text() + more.partition("\n")[0] + "\n")
+    run = command("train", both, "--out", tmp_path / "both", world=2)
+    _, told = run.communicate()
+    assert run.returncode == 0, told
+    np.testing.assert_allclose(losses(tmp_path / "both"), losses(tmp_path / "alone"), rtol=1e-3)
+    pairs = zip(evaluations(tmp_path / "both"), evaluations(tmp_path / "alone"), strict=True)
+    assert all(a["loss"] == pytest.approx(b["loss"], rel=1e-3) for a, b in pairs)
+    assert all(a["metrics"] == b["metrics"] for a, b in pairs)
+    lms = [cq.load_lm(f"hf:{tmp_path / name / 'model'}") for name in ("both", "alone")]
+    prompts = [line["prompt"] for line in examples(4, seed=9)]
+    both_, alone_ = (lm.score(prompts, ["T cell", "B cell"]).logp for lm in lms)
+    np.testing.assert_allclose(both_, alone_, atol=0.02)
+    assert result.steps == 12
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_from_the_checkpoint_before(tmp_path):
+    recipe = write_setting(tmp_path, more=LONG)
+    code = (
+        "import resource, signal, sys\n"
+        "from celloquy.apps.cli import main\n"
+        "from celloquy.training import _trainer\n"
+        "kept = _trainer.write_checkpoint\n"
+        "def full(folder, step, **given):\n"
+        "    if step == 9:\n"
+        "        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "    return kept(folder, step, **given)\n"
+        "_trainer.write_checkpoint = full\n"
+        "main()\n"
+    )
+    arguments = ["train", str(recipe), "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "The disk or quota is full" in done.stderr
+    kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert kept == ["step-0000006", "step-0000008"]
+    train(recipe, tmp_path / "run")
+    train(recipe, tmp_path / "whole")
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
+def test_too_little_memory_is_told_with_what_fits(tmp_path):
+    recipe = write_setting(tmp_path, more="optimiser.batch_size = 64\nrun.at_once = 64\n", n=64)
+    long = [{"prompt": "CD3D " * 120, "answer": "T cell"} for _ in range(64)]
+    write_lines(tmp_path / "train.jsonl", long)
+    code = (
+        "import resource\n"
+        "from celloquy.apps.cli import main\n"
+        "from celloquy.training import _step\n"
+        "kept = _step.Gradients._one\n"
+        "def short(self, *given, **more):\n"
+        "    used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "    room = used + 90_000_000\n"
+        "    resource.setrlimit(resource.RLIMIT_AS, (room, room))\n"
+        "    return kept(self, *given, **more)\n"
+        "_step.Gradients._one = short\n"
+        "main()\n"
+    )
+    arguments = ["train", str(recipe), "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert "64 examples of up to" in done.stderr, done.stderr
+    assert "do not fit into memory at once; " in done.stderr
+    assert "under [run]: the run goes on and learns the same" in done.stderr
+
+
+def test_a_recipe_may_be_given_in_python(tmp_path, capsys):
+    recipe = read_recipe(write_setting(tmp_path, more=SHORT, n=16))
+    assert train(recipe, tmp_path / "run").steps == 4
+    capsys.readouterr()
