@@ -8,15 +8,21 @@ and random weights: speed does not depend on what they are.
 
 from __future__ import annotations
 
+import os
+import sys
 import sysconfig
 import tempfile
 import time
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from celloquy._runtime._devices import processor
+from celloquy.text import Names, Prompt, Text, Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,6 +70,21 @@ def sentences(names: tuple[str, ...], n: int, *, n_genes: int = 100) -> list[str
     return [" ".join(names[i] for i in rng.permutation(len(names))[:n_genes]) for _ in range(n)]
 
 
+def cell_prompt(genes: np.ndarray, vocabulary: Vocabulary) -> Prompt:
+    """Write a cell from its genes, most expressed first."""
+    named = Names(genes.astype(np.int32), vocabulary)
+    return (Text("A cell with genes ranked by expression: "), named)
+
+
+def drawn_cells(
+    vocabulary: Vocabulary, n: int, *, seed: int = 0, n_genes: int = 200
+) -> list[Prompt]:
+    """Draw cells of different genes."""
+    rng = np.random.default_rng(seed)
+    drawn = (rng.permutation(len(vocabulary))[:n_genes] for _ in range(n))
+    return [cell_prompt(genes, vocabulary) for genes in drawn]
+
+
 def texts() -> Iterator[str]:
     """Read text and code of the installed packages, in a fixed order."""
     read = 0
@@ -98,16 +119,43 @@ def make_tokenizer(names: tuple[str, ...]) -> Tokenizer:
     return tokenizer
 
 
-def gpt2_small(n_tokens: int = VOCABULARY_SIZE, *, bf16: bool = False) -> Any:
+def gpt2_small(n_tokens: int = VOCABULARY_SIZE, *, bf16: bool = False, n_layers: int = 12) -> Any:
     """Make a network of GPT-2 small's shape with random weights."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        config = GPT2Config(vocab_size=n_tokens, bos_token_id=0, eos_token_id=0)
+        config = GPT2Config(vocab_size=n_tokens, n_layer=n_layers, bos_token_id=0, eos_token_id=0)
         model = GPT2LMHeadModel(config).eval().requires_grad_(requires_grad=False)
     return model.to(torch.bfloat16) if bf16 else model
+
+
+def loaded(model: Any, tokenizer: Tokenizer, *, precision: str = "fp32") -> Any:
+    """Write a model and load it as a user does."""
+    from transformers import PreTrainedTokenizerFast
+
+    from celloquy.lm import load_lm
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer, eos_token=END, model_max_length=1_024
+        ).save_pretrained(folder)
+        return load_lm(f"hf:{folder}", device="cpu", precision=precision)
+
+
+def machine() -> str:
+    """Say on what this runs, and how busy it is."""
+    import torch
+
+    cpu = processor()
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
+    return (
+        f"{cpu.name}, {cpu.n_cores} cores, {torch.get_num_threads()} threads, "
+        f"avx512_bf16 {cpu.has_avx512_bf16}, amx_bf16 {cpu.has_amx_bf16}; {packages}; "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -116,8 +164,51 @@ def timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
+def time_in_turn(works: dict[str, Callable[[int], Any]], n_pairs: int) -> dict[str, np.ndarray]:
+    """Time works one after the other, again and again, every other time in the opposite order.
+
+    Parameters
+    ----------
+    works
+        By name; each is given the number of the round, from 0. A round -1 warms up.
+    n_pairs
+        Rounds.
+
+    Returns
+    -------
+    Wall and processor seconds of each, shape ``(n_pairs, 2)``.
+    """
+    for work in works.values():
+        work(-1)
+    seconds = {name: np.empty((n_pairs, 2)) for name in works}
+    for number in range(n_pairs):
+        for name in list(works) if number % 2 else list(works)[::-1]:
+            wall, cpu = time.perf_counter(), time.process_time()
+            works[name](number)
+            seconds[name][number] = time.perf_counter() - wall, time.process_time() - cpu
+            told = f"round {number + 1}, {name}: {seconds[name][number].round(2)}"
+            print(told, file=sys.stderr, flush=True)
+    return seconds
+
+
+def memory_above(work: Callable[[], Any]) -> float:
+    """Peak memory above what was held before, in MB (Linux; else NaN)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+        before = _status("VmRSS")
+        work()
+        return (_status("VmHWM") - before) / 1e3
+    except OSError:
+        return float("nan")
+
+
+def _status(field: str) -> float:
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return float(next(line for line in lines if line.startswith(field)).split()[1])
+
+
 def interval(ratios: np.ndarray) -> str:
     """Write the median of ratios, with the middle 90 % of 10,000 bootstrap draws."""
     drawn = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
     low, high = np.quantile(np.median(drawn, axis=1), [0.05, 0.95])
-    return f"{np.median(ratios):.2f} [{low:.2f}, {high:.2f}]"
+    return f"{np.median(ratios):.2f} ({low:.2f} to {high:.2f})"
