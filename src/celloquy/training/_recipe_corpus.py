@@ -13,6 +13,7 @@ from celloquy.training._recipe import RecipePart, checked, read_toml
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
 GUIDE = "docs/guides/corpus.md"
 PARTS = ("train", "validation", "test")
@@ -92,6 +93,8 @@ class GraphPart(RecipePart):
     """Columns of the two genes; without it, the first two."""
     study: str = ""
     """What the network is; empty takes the file's name."""
+    values: dict[str, str] = Field(default_factory=dict)
+    """Words that are the same for all edges, such as ``organism = "human"``."""
     n_neighbours: Count = 20
     """The most neighbours that a prompt names."""
 
@@ -105,12 +108,16 @@ class TaskPart(RecipePart):
     """Its examples are in proportion to this."""
     n_cells: Count = 5
     """Cells of one example, where a task is about several."""
+    genes_each: Count = 50
+    """The most genes of each of these cells."""
     masked: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the genes that are masked."""
     n_next: Count = 20
     """The most genes that are to be continued with."""
     n_labels: Annotated[int, Field(ge=2)] = 20
     """The most labels that a prompt offers for choice."""
+    label: str = "cell_type"
+    """The word that labels are of, where the task's answer does not say it."""
 
 
 class SplitPart(RecipePart):
@@ -146,6 +153,12 @@ class SplitPart(RecipePart):
         """The parts that are not trained on."""
         pairs = (("validation", self.validation), ("test", self.test))
         return {part: asked for part, asked in pairs if asked}
+
+    @property
+    def gene_shares(self) -> dict[str, float]:
+        """Shares of genes or pairs by part; a tenth where cells are held out by name."""
+        held = {part: 0.1 if isinstance(one, tuple) else one for part, one in self.held.items()}
+        return {PARTS[0]: 1.0 - sum(held.values()), **held}
 
 
 class AugmentPart(RecipePart):
@@ -260,12 +273,23 @@ def make_corpus_recipe(said: Any, *, where: str = "The recipe") -> CorpusRecipe:
     return checked(said, CorpusRecipe, where=where, guide=GUIDE, under="corpus")
 
 
+def without_folders(recipe: CorpusRecipe) -> CorpusRecipe:
+    """Give a recipe with the names of files alone: where they lay is no part of a corpus.
+
+    Parameters
+    ----------
+    recipe
+        The recipe.
+    """
+    return _replaced(recipe, lambda path: Path(path).name)
+
+
 def _from_folder(recipe: CorpusRecipe, folder: Path) -> CorpusRecipe:
     """Take paths from the recipe's folder."""
+    return _replaced(recipe, lambda path: str((folder / Path(path).expanduser()).resolve()))
 
-    def placed(one: str) -> str:
-        return str((folder / Path(one).expanduser()).resolve())
 
+def _replaced(recipe: CorpusRecipe, placed: Callable[[str], str]) -> CorpusRecipe:
     update: dict[str, Any] = {
         key: tuple(
             one.model_copy(update={"path": placed(one.path)}) for one in getattr(recipe, key)

@@ -1,0 +1,142 @@
+"""Chance that a cell keeps: keys from a seed and names alone, and who is drawn by them.
+
+A key is 64 bits that depend on the seed, the study and the cell's name: not on the place of a
+cell in its file, nor on the other cells and files. What is drawn by keys is the same in any
+order, and no row comes first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    Keys = NDArray[np.uint64]
+
+_BINS = 16
+"""Bits of a key by which keys are counted before those at the border are looked at."""
+
+
+def word_key(*words: str | int) -> np.uint64:
+    """Make a key of words."""
+    text = "\x1f".join(map(str, words))
+    return np.uint64(
+        int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    )
+
+
+def mix(keys: Keys) -> Keys:
+    """Scramble keys, one to one.
+
+    Notes
+    -----
+    The finaliser of SplitMix64 (Steele et al., OOPSLA 2014).
+    """
+    found = keys + np.uint64(0x9E3779B97F4A7C15)
+    found = (found ^ (found >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    found = (found ^ (found >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: Keys = found ^ (found >> np.uint64(31))
+    return mixed
+
+
+def keys_for(keys: Keys, *words: str | int) -> Keys:
+    """Give keys for one purpose, which say nothing about those for another."""
+    return mix(keys ^ word_key(*words))
+
+
+def name_keys(names: Sequence[object] | NDArray[np.object_] | pd.Index, *words: str | int) -> Keys:
+    """Make keys of names, such as those of cells."""
+    texts = np.array([str(name) for name in names], dtype=object)
+    hashed: Keys = pd.util.hash_array(texts, categorize=False).astype(np.uint64)
+    return keys_for(hashed, *words)
+
+
+def whole(keys: Keys, n: int | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Draw whole numbers from 0 to `n` (excluded)."""
+    drawn: NDArray[np.int64] = (share(keys) * n).astype(np.int64)
+    return drawn
+
+
+def share(keys: Keys) -> NDArray[np.float64]:
+    """Draw numbers from 0 to 1 (excluded)."""
+    drawn: NDArray[np.float64] = (keys >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return drawn
+
+
+def below(wanted: float) -> np.uint64:
+    """Give the key under which a share of all keys lies."""
+    return np.uint64(min(int(wanted * 2.0**64), 2**64 - 1))
+
+
+@dataclass(frozen=True)
+class Quota:
+    """How often cells are drawn: all some times, and those with the lowest keys once more."""
+
+    times: int
+    """Draws of every cell."""
+    highest: int | None
+    """The highest key that is drawn once more; `None` draws none."""
+    n: int
+    """Draws of all cells together."""
+
+    def draws(self, keys: Keys) -> NDArray[np.int64]:
+        """Say how often each cell is drawn."""
+        more = 0 if self.highest is None else (keys <= np.uint64(self.highest)).astype(np.int64)
+        return np.full(len(keys), self.times, dtype=np.int64) + more
+
+
+def quota(wanted: int, parts: Sequence[Keys], *, repeats: bool) -> Quota:
+    """Find who is drawn so that there are `wanted` draws.
+
+    Parameters
+    ----------
+    wanted
+        How many draws there shall be.
+    parts
+        Keys of all that can be drawn, in parts; they are passed over twice, and never joined.
+    repeats
+        Whether a cell is drawn again where there are fewer cells than draws.
+    """
+    n = sum(len(keys) for keys in parts)
+    if not n or wanted < 1:
+        return Quota(0, None, 0)
+    if not repeats:
+        wanted = min(wanted, n)
+    times, rest = divmod(wanted, n)
+    return Quota(times, _lowest(parts, rest) if rest else None, wanted)
+
+
+def _lowest(parts: Iterable[Keys], n: int) -> int:
+    """Find the n-th lowest key without holding all."""
+    parts = list(parts)
+    shift = np.uint64(64 - _BINS)
+    counts = np.zeros(2**_BINS, dtype=np.int64)
+    for keys in parts:
+        counts += np.bincount((keys >> shift).astype(np.int64), minlength=2**_BINS)
+    ends = np.cumsum(counts)
+    at = int(np.searchsorted(ends, n))
+    here = np.concatenate([keys[(keys >> shift) == np.uint64(at)] for keys in parts])
+    return int(np.sort(here)[n - 1 - (int(ends[at - 1]) if at else 0)])
+
+
+def proportional(total: int, weights: Sequence[float]) -> list[int]:
+    """Cut a number in proportion to weights, by largest remainder.
+
+    Examples
+    --------
+    >>> proportional(10, [1, 1, 1])
+    [4, 3, 3]
+    """
+    exact = np.array(weights, dtype=np.float64) / sum(weights) * total
+    cut = np.floor(exact).astype(np.int64)
+    more = np.argsort(cut - exact, kind="stable")[: total - int(cut.sum())]
+    cut[more] += 1
+    return [int(one) for one in cut]
