@@ -147,10 +147,12 @@ def _rows(
     queries = query[0].transpose(0, 1).to(torch.float32).contiguous()  # (tokens, heads, width)
     scale = queries.shape[2] ** -0.5 if rule[0] is None else float(rule[0])
     found = torch.empty_like(queries)
-    keys, values = (one.view(torch.int16) if one.itemsize == 2 else one for one in cached)
+    n_heads = cached[0].shape[1]
+    flat = [one.flatten(0, 1) for one in cached]
+    keys, values = (one.view(torch.int16) if one.itemsize == 2 else one for one in flat)
     work = attend_narrow if keys.dtype == torch.int16 else attend
     work(
-        queries.numpy(), keys.numpy(), values.numpy(), (step.rows, step.places),
+        queries.numpy(), keys.numpy(), values.numpy(), (step.rows, step.places, n_heads),
         (scale, rule[1]), found.numpy(),
     )  # fmt: skip
     return found.to(query.dtype)[None]

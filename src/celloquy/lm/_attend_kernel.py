@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Places = NDArray[np.int64]
     Bits = NDArray[np.int16]
-    At = tuple[Places, Places]
+    At = tuple[Places, Places, int]
+    Group = tuple[Places, int, int, int, int]
     Rule = tuple[float, int]
 
 _LOOSE = {"reassoc", "contract", "nsz", "arcp"}  # sums in any order; NaN stays NaN
@@ -25,11 +26,12 @@ _C4, _C5, _C6 = np.float32(0.0096181291), np.float32(0.0013333558), np.float32(0
 _ONE, _HALF = np.float32(1), np.float32(0.5)
 
 
-@njit(nogil=True, cache=True, fastmath=_LOOSE)
-def _widen(narrow: NDArray[np.int16], wide: NDArray[np.int32]) -> None:
-    """Make float32 of bfloat16, both as bits."""
-    for i in range(len(narrow)):
-        wide[i] = np.int32(narrow[i]) << 16
+@njit(nogil=True, cache=True)
+def _widen(narrow: Bits, n: int, wide: NDArray[np.int32]) -> None:
+    """Make float32 of the first rows of bfloat16, both as bits."""
+    for row in range(n):
+        for d in range(wide.shape[1]):
+            wide[row, d] = np.int32(narrow[row, d]) << 16
 
 
 @njit(nogil=True, cache=True, fastmath=_LOOSE)
@@ -55,47 +57,56 @@ def _weigh(scores: Floats, bits: NDArray[np.int32]) -> Any:  # noqa: ANN401 (flo
 
 
 @njit(nogil=True, cache=True, fastmath=_LOOSE)
-def _score(query: Floats, keys: Floats, scale: Any, scores: Floats) -> None:  # noqa: ANN401
+def _score(query: Floats, keys: Floats, first: int, scores: Floats) -> None:
     for j in range(len(scores)):
         score = np.float32(0)
         for d in range(len(query)):
-            score += query[d] * keys[j, d]
-        scores[j] = score * scale
+            score += query[d] * keys[first + j, d]
+        scores[j] = score
 
 
 @njit(nogil=True, cache=True, fastmath=_LOOSE)
-def _mix(weights: Floats, values: Floats, total: Any, found: Floats) -> None:  # noqa: ANN401
-    """Give the weighted mean of values, four at a time."""
-    width, n = len(found), len(weights)
-    mixed = np.zeros(width, dtype=np.float32)
+def _mix(weights: Floats, values: Floats, first: int, mixed: Floats) -> None:
+    """Add up values by their weights, four at a time."""
+    n = len(weights)
+    mixed[:] = 0
     for j in range(0, n - 3, 4):
         a, b, c, e = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
-        for d in range(width):
+        at = first + j
+        for d in range(len(mixed)):
             mixed[d] += (
-                a * values[j, d] + b * values[j + 1, d] + c * values[j + 2, d]
-                + e * values[j + 3, d]
+                a * values[at, d] + b * values[at + 1, d] + c * values[at + 2, d]
+                + e * values[at + 3, d]
             )  # fmt: skip
     for j in range(n - n % 4, n):
-        for d in range(width):
-            mixed[d] += weights[j] * values[j, d]
-    for d in range(width):
-        found[d] = mixed[d] / total
+        for d in range(len(mixed)):
+            mixed[d] += weights[j] * values[first + j, d]
 
 
-@njit(nogil=True, cache=True)
-def _attend_group(  # noqa: PLR0917 (numba takes no keywords)
-    queries: Floats, key: Floats, value: Floats, places: Places, rule: Rule, found: Floats
+@njit(nogil=True, cache=True, fastmath=_LOOSE)
+def _look_back(  # noqa: PLR0917 (numba takes no keywords)
+    queries: Floats, key: Floats, value: Floats, at: Group, rule: Rule, found: Floats
 ) -> None:
-    """Let the tokens of one row, under one key head, look back; see :func:`attend`."""
-    scale, window, scores = np.float32(rule[0]), rule[1], np.empty(len(key), dtype=np.float32)
-    for token in range(len(places)):
+    """Let the tokens of one row, under one key head, look back; see :func:`attend`.
+
+    `at` is places, first and last token, and first and last head.
+    """
+    # numbers that lie side by side, as the compiler can see: else it makes no wide instructions
+    query, mixed = np.empty(key.shape[1], np.float32), np.empty(key.shape[1], np.float32)
+    scores, scale = np.empty(len(key), dtype=np.float32), np.float32(rule[0])
+    places, start, stop, head, last_head = at
+    for token in range(start, stop):
         last = places[token] + 1
-        first = max(0, last - window) if window else 0
+        first = max(0, last - rule[1]) if rule[1] else 0
         seen = scores[: last - first]
-        for one in range(queries.shape[1]):
-            _score(queries[token, one], key[first:last], scale, seen)
+        for one in range(head, last_head):
+            for d in range(len(query)):
+                query[d] = queries[token, one, d] * scale
+            _score(query, key, first, seen)
             total = _weigh(seen, seen.view(np.int32))
-            _mix(seen, value[first:last], total, found[token, one])
+            _mix(seen, value, first, mixed)
+            for d in range(len(query)):
+                found[token, one, d] = mixed[d] / total
 
 
 @njit(nogil=True, cache=True)
@@ -117,28 +128,23 @@ def attend(  # noqa: PLR0917 (numba takes no keywords)
     queries
         Shape ``(tokens, heads, width)``; the tokens of one row side by side.
     keys, values
-        Shape ``(rows, key heads, columns, width)``.
+        Key heads of all rows, shape ``(rows * key heads, columns, width)``.
     at
-        Row of each token, and its place there, which is the last column that it sees.
+        Row of each token, its place there, which is the last column that it sees, and how many
+        key heads there are.
     rule
         What scores are multiplied by, and how many columns are seen, 0 for all.
     found
         Filled; shape ``(tokens, heads, width)``.
     """
-    rows, places = at
-    group, start = queries.shape[1] // keys.shape[1], 0
+    rows, places, n_heads = at
+    group, start = queries.shape[1] // n_heads, 0
     while start < len(rows):
-        row, stop = rows[start], _end_of_row(rows, start)
-        seen = places[stop - 1] + 1
-        for head in range(keys.shape[1]):
-            _attend_group(
-                queries[start:stop, head * group : (head + 1) * group],
-                keys[row, head, :seen],
-                values[row, head, :seen],
-                places[start:stop],
-                rule,
-                found[start:stop, head * group : (head + 1) * group],
-            )
+        stop = _end_of_row(rows, start)
+        for head in range(n_heads):
+            line = rows[start] * n_heads + head
+            heads = (places, start, stop, head * group, (head + 1) * group)
+            _look_back(queries, keys[line], values[line], heads, rule, found)
         start = stop
 
 
@@ -147,23 +153,17 @@ def attend_narrow(  # noqa: PLR0917 (numba takes no keywords)
     queries: Floats, keys: Bits, values: Bits, at: At, rule: Rule, found: Floats
 ) -> None:
     """Do the same where keys and values are bfloat16, given as bits."""
-    rows, places = at
-    group, start = queries.shape[1] // keys.shape[1], 0
-    bits = np.empty((2, keys.shape[2], keys.shape[3]), dtype=np.int32)
-    wide = bits.view(np.float32)
+    rows, places, n_heads = at
+    group, start = queries.shape[1] // n_heads, 0
+    key_bits = np.empty(keys.shape[1:], dtype=np.int32)
+    value_bits = np.empty(keys.shape[1:], dtype=np.int32)
+    key, value = key_bits.view(np.float32), value_bits.view(np.float32)
     while start < len(rows):
-        row, stop = rows[start], _end_of_row(rows, start)
-        seen = places[stop - 1] + 1
-        for head in range(keys.shape[1]):
-            for column in range(seen):
-                _widen(keys[row, head, column], bits[0, column])
-                _widen(values[row, head, column], bits[1, column])
-            _attend_group(
-                queries[start:stop, head * group : (head + 1) * group],
-                wide[0, :seen],
-                wide[1, :seen],
-                places[start:stop],
-                rule,
-                found[start:stop, head * group : (head + 1) * group],
-            )
+        stop = _end_of_row(rows, start)
+        for head in range(n_heads):
+            line = rows[start] * n_heads + head
+            _widen(keys[line], places[stop - 1] + 1, key_bits)
+            _widen(values[line], places[stop - 1] + 1, value_bits)
+            heads = (places, start, stop, head * group, (head + 1) * group)
+            _look_back(queries, key, value, heads, rule, found)
         start = stop

@@ -71,7 +71,7 @@ def generate_answers(
     max_tokens
         Tokens that a prompt and its answer may take together; `None` asks the model.
     token_budget
-        Tokens of prompts and answers that are kept at once; `None` takes what fits into 2 GiB,
+        Tokens of prompts and answers that are kept at once; `None` takes what fits into 3 GiB,
         and at most 64 answers on a processor or 256 on a GPU. Falls when memory is short.
 
     Returns

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 64
 """Answers that are written side by side on a processor; four times as many on a GPU."""
-MOST_BYTES = 2 * 2**30
+MOST_BYTES = 3 * 2**30
 """Memory that keys and values of a batch may take, unless the caller says the tokens."""
 PREFILL_TOKENS = 4_096
 """Padded tokens of prompts that are read together."""
@@ -65,7 +65,7 @@ def write_rows(
     max_tokens
         Tokens that a prompt and its answer may take together.
     token_budget
-        Tokens of prompts and answers that are kept at once; `None` takes what fits into 2 GiB,
+        Tokens of prompts and answers that are kept at once; `None` takes what fits into 3 GiB,
         and at most 64 answers on a processor or 256 on a GPU. Falls when memory is short.
 
     Raises
