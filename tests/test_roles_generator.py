@@ -5,6 +5,8 @@ from __future__ import annotations
 import anndata as ad
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 import celloquy as cq
 from celloquy.errors import InputError
@@ -13,7 +15,7 @@ from celloquy.lm._fake import ScriptedModel
 from celloquy.roles import GenerateOptions, generate, plan_generation
 from celloquy.roles.generator import seeds_of
 from celloquy.text import RankCurve, sentences
-from decoder_models import GENES, write_decoder, write_seq2seq
+from decoder_models import GENES, make_decoder, write_decoder, write_seq2seq
 
 LINE = RankCurve("linear_log_rank", "log1p", slope=-1.0, intercept=3.0)
 OPTIONS = {"genes": GENES, "n_top_genes": 6, "rank_curve": LINE}
@@ -133,6 +135,48 @@ def test_several_cells_of_a_tissue_are_read_one_by_one():
     assert list(cells.obs["n_unknown"]) == [1, 0, 1, 0]
     assert list(cells.obs["n_repeated"]) == [1, 0, 1, 0]
     assert list(cells.obs["sample"]) == ["generated-0"] * 2 + ["generated-1"] * 2
+
+
+def test_cells_that_do_not_fit_the_context_are_refused(lm):
+    with pytest.raises(InputError, match=r"takes [\d,]+ tokens and its answer up to [\d,]+"):
+        made(lm, "tissue_sample", {"tissue": "blood", "n_cells": "30"}, n=1)
+    with pytest.raises(InputError, match=r"takes [\d,]+ tokens and its answer up to [\d,]+"):
+        made(lm, fields={"cell_type": "B cell " * 400}, n=1)
+
+
+def write_word_decoder(folder, genes):
+    """Write a decoder that has one token a gene."""
+    words = ["<end>", "<unk>", *genes]
+    tokenizer = Tokenizer(
+        models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>")
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    model = make_decoder("llama", vocab_size=len(words), max_tokens=128)
+    model.generation_config.eos_token_id = model.config.eos_token_id = 0
+    model.save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<end>", unk_token="<unk>", model_max_length=128
+    ).save_pretrained(folder)
+    return load_lm(f"hf:{folder}")
+
+
+def test_one_token_a_gene_is_a_mask_and_the_whole_vocabulary_can_be_named(tmp_path):
+    genes = [f"G{i}" for i in range(40)]
+    model = write_word_decoder(tmp_path, genes)
+    said = {"cell_type": "B cell", "organism": "human"}
+    cells = made(model, fields=said, n=5, genes=genes, n_top_genes=40)
+    assert all(sorted(text.split(" ")) == sorted(genes) for text in cells.obs["answer"])
+    assert len(set(cells.obs["answer"])) == 5
+    few = made(model, fields=said, n=40, genes=genes, n_top_genes=5, exactly=False)
+    assert set(few.obs["n_genes_named"]) <= set(range(1, 6))
+    assert min(few.obs["n_genes_named"]) < 5
+
+
+def test_a_tokenizer_that_cannot_write_the_genes_is_refused_and_nothing_is_left(tmp_path):
+    model = write_word_decoder(tmp_path / "lm", ["G1", "G2"])
+    with pytest.raises(InputError, match=r"cannot write 18 of 18 allowed strings: 'CD3D', 'CD3E'"):
+        made(model, n=2, out=tmp_path / "new.h5ad")
+    assert [path.name for path in tmp_path.iterdir()] == ["lm"]
 
 
 def test_what_a_free_model_writes_is_read_and_counted():

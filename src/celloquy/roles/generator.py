@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from celloquy._runtime import Progress, ShardPlan, ShardResult, refuse_existing, rng_for, run_shards
+from celloquy.errors import InputError
 from celloquy.io import refuse_ending, write_h5ad
 from celloquy.roles._asking import record_of_lm, said_of_server, told_where
 from celloquy.roles._collect import discard_parts
@@ -173,7 +174,13 @@ def _collect(
     out: str | os.PathLike[str] | None,
     overwrite: bool,
 ) -> list[dict[str, Any]]:
-    """Write all answers, and keep what is done if `out` says where."""
+    """Write all answers, and keep what is done if `out` says where.
+
+    Raises
+    ------
+    InputError
+        If answers cannot be written, or parts are those of another run.
+    """
     size = wanted.options.shard_size
     if out is None:
         borders = [*range(0, wanted.n, size), wanted.n]
@@ -190,11 +197,17 @@ def _collect(
         return ShardResult(len(made))
 
     place = Path(out)
+    folder = place.with_name(f"{place.name}.parts")
     with Progress(wanted.n, unit="cells") as progress:
-        parts = run_shards(
-            plan, work, folder=place.with_name(f"{place.name}.parts"), overwrite=overwrite,
-            on_part=lambda part: progress.advance(part.rows),
-        )  # fmt: skip
+        try:
+            parts = run_shards(
+                plan, work, folder=folder, overwrite=overwrite,
+                on_part=lambda part: progress.advance(part.rows),
+            )  # fmt: skip
+        except InputError:
+            if not any(folder.glob("*.jsonl")):  # nothing to go on from: the next run is free
+                discard_parts(out)
+            raise
         progress.note(place.name)
     # not `splitlines`: an answer may hold other marks of a line's end
     lines = (line for part in parts for line in part.path.read_text("utf-8").split("\n"))
