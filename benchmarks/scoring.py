@@ -2,7 +2,7 @@
 
 CPU, a few minutes on two free cores; labels and cells are in the folder that CELLOQUY_DATA names:
 
-    python benchmarks/scoring.py
+    python benchmarks/scoring.py --labels any
     python benchmarks/scoring.py --precision bf16
 
 The decoder has GPT-2 small's shape, and prompts take about 880 tokens: with random weights they
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
 DATA = Path(os.environ.get("CELLOQUY_DATA", "data"))
 CELLS = "cells/kang_pbmc_ctrl_8donors_1287genes.h5ad"
+ONTOLOGY = "tables/cell_ontology_basic.tsv.gz"
 MARKERS = "tables/markers_accordion_CL.csv.gz"
 N_REAL_GENES = 262
 """Genes of a real cell, whose symbols are shorter, that make prompts of about 880 tokens."""
@@ -82,11 +83,19 @@ def real_cells(n_genes: int, *, is_held_out: bool, n_cells: int) -> tuple[list[P
     return prompts, cells.obs["cell_type"].iloc[rows].astype(str).tolist()
 
 
-def label_set(n_labels: int) -> list[str]:
-    """Give the types of the cells, then types of the Cell Ontology, those with most markers."""
+def label_set(n_labels: int, *, are_common: bool) -> list[str]:
+    """Give the types of the cells, then types of the Cell Ontology.
+
+    Common ones are those with most markers; the others are drawn from all, with longer names.
+    """
     types = sorted(set(ad.read_h5ad(DATA / CELLS, backed="r").obs["cell_type"].astype(str)))
-    column = pd.read_csv(DATA / MARKERS, usecols=["CL_celltype"])["CL_celltype"]
-    others = [one for one in column.value_counts().index if one not in types]
+    if are_common:
+        column = pd.read_csv(DATA / MARKERS, usecols=["CL_celltype"])["CL_celltype"]
+        others = column.value_counts().index.tolist()
+    else:
+        column = pd.read_csv(DATA / ONTOLOGY, sep="\t", usecols=["label"])["label"]
+        others = np.random.default_rng(0).permutation(sorted({*column.dropna()} - {*types}))
+    others = [str(one) for one in others if one not in types]
     return [*types, *others[: n_labels - len(types)]]
 
 
@@ -164,7 +173,9 @@ def as_deep_as_gpt2(trained: Any) -> Any:
 class Sides:
     """Everything that is timed, on the same cells."""
 
-    def __init__(self, *, decoder: Path | None, n_cells: int, precision: str) -> None:
+    def __init__(
+        self, *, decoder: Path | None, n_cells: int, precision: str, are_common: bool
+    ) -> None:
         names = gene_names()
         if decoder is None:
             self.plain = gpt2_small()
@@ -175,7 +186,7 @@ class Sides:
             self.prompts, self.truth = real_cells(N_REAL_GENES, is_held_out=True, n_cells=400)
         self.plain.requires_grad_(requires_grad=False)
         self.lm = loaded(self.plain, make_tokenizer(names), precision=precision)
-        self.labels = {n: label_set(n) for n in N_LABELS}
+        self.labels = {n: label_set(n, are_common=are_common) for n in N_LABELS}
         self.n_cells = n_cells
 
     @cached_property
@@ -322,12 +333,18 @@ def main() -> None:
     parser.add_argument("--train", type=int, metavar="STEPS", help="make it, and stop")
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--cells", type=int, default=2, help="cells of one timing")
+    parser.add_argument("--labels", choices=("common", "any"), default="common")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     asked = parser.parse_args()
     if asked.train is not None:
         train(asked.decoder, n_steps=asked.train)
         return
-    sides = Sides(decoder=asked.decoder, n_cells=asked.cells, precision=asked.precision)
+    sides = Sides(
+        decoder=asked.decoder,
+        n_cells=asked.cells,
+        precision=asked.precision,
+        are_common=asked.labels == "common",
+    )
     is_trained = asked.decoder is not None
     print(machine())
     weights = "trained" if is_trained else "random"
