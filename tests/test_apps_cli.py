@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 
 import anndata as ad
 import numpy as np
@@ -395,3 +396,20 @@ def test_a_table_that_a_user_has_is_added_and_then_listed(data_folder):
     tables = {t["name"]: t for t in json.loads(done("data", "list", "--json").stdout)}
     assert tables["hgnc"]["state"] == "here"
     assert "here (" in done("data", "list").stdout
+
+
+def test_a_warning_is_one_line_without_a_place_in_the_code(tmp_path, monkeypatch, capsys):
+    (tmp_path / "genes.txt").write_text("CD3E\nCD4\nLYZ\n")
+    words = [
+        "generate", "--task", "random_cell", "--lm", "fake:chance", "--n-top-genes", "2",
+        "--genes", str(tmp_path / "genes.txt"), "--out", str(tmp_path / "new.h5ad"),
+    ]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["celloquy", *words])
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert end.value.code == 0
+    told = capsys.readouterr().err
+    assert "\nwarning: No rank curve was given" in f"\n{told}"
+    assert ".py" not in told

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -73,6 +74,19 @@ def root(
         raise typer.Exit
 
 
+def tell_warning(message: Warning | str, *_place: object, **_more: object) -> None:
+    """Print a choice made on the user's behalf as one line, without its place in the code.
+
+    Parameters
+    ----------
+    message
+        The warning.
+    _place, _more
+        What else `warnings.showwarning` gets.
+    """
+    typer.echo(f"warning: {message}", err=True)
+
+
 def main() -> None:
     """Run the command line; print an error as two lines, without a traceback.
 
@@ -81,6 +95,7 @@ def main() -> None:
     CelloquyError
         With ``--debug``, as it came.
     """
+    warnings.showwarning = tell_warning
     try:
         app()
     except CelloquyError as error:
