@@ -129,7 +129,7 @@ def test_without_labels_the_model_speaks_freely_and_is_checked(adata):
     lm = ScriptedModel(answer=lambda prompt: said[type_of(prompt)])
     found = name(adata, lm=lm)
     assert by_cluster(found, "by_markers") == {"0": "B cell", "1": "Wonder cell", "2": "unknown"}
-    assert by_cluster(found, "is_known") == {"0": True, "1": False, "2": True}
+    assert by_cluster(found, "is_known") == {"0": True, "1": False, "2": False}
     assert "not a cell type of the panel" in by_cluster(found, "why")["1"]
     assert "no label on one line" in by_cluster(found, "why")["2"]
     assert found.table["score"].isna().all()
@@ -142,6 +142,7 @@ def test_a_model_without_probabilities_answers_from_the_set(adata):
     lm = ScriptedModel(answer=lambda _: "HACKED", has_logp=False)
     found = name(adata, lm=lm, labels=LABELS, overwrite=True)
     assert set(found.table["name"]) == {"unknown"}
+    assert not found.table["is_known"].any()
 
 
 def test_a_field_that_gives_orders_adds_no_label(adata):

@@ -37,8 +37,9 @@ class ClusterName:
     """The runner-up among the labels."""
     second_score: float = float("nan")
     """Its probability."""
-    is_known: bool = True
-    """Whether it is one of the labels, or a cell type that the panel or the ontology knows."""
+    is_known: bool = False
+    """Whether it is one of the labels, or a cell type that the panel or the ontology knows; not
+    where there is no name."""
     why: str = ""
     """Why there is no name, or what is to be known of it."""
 
@@ -135,7 +136,7 @@ class Naming:
             return [
                 ClusterName(UNKNOWN, why=said or "no answer of the set")
                 if best < 0
-                else ClusterName(labels[best], why="no probabilities")
+                else ClusterName(labels[best], is_known=True, why="no probabilities")
                 for best, said in zip(scores.best, why, strict=True)
             ]
         top = top_answers(answer_probabilities(np.maximum(scores.logp, -1e6), scores.n_tokens), 2)
@@ -148,6 +149,7 @@ class Naming:
                     float(first),
                     labels[codes[1]] if codes[1] >= 0 else "",
                     float(second),
+                    is_known=bool(is_sure),
                     why="" if is_sure else f"{labels[codes[0]]!r} is too unlikely",
                 )
             )
