@@ -9,7 +9,7 @@ The decoder has GPT-2 small's shape, and prompts take about 880 tokens: with ran
 name 200 genes drawn from 36,000. The search for the best answer alone is timed with weights that
 have learned the labels of real cells:
 
-    python benchmarks/scoring.py --train 300 --decoder FOLDER
+    python benchmarks/scoring.py --train 200 --decoder FOLDER
     python benchmarks/scoring.py --decoder FOLDER --cells 4
 
 Sides of a round run one after the other on the same cells, and their order alternates. One
