@@ -12,7 +12,7 @@ without a constraint. Other ways write as many tokens as this package's cells ha
 Since a token costs more the more stand before it, an answer is written whole, from its first to
 its last token; only the number of cells differs (one, eight, 64), and times are told a cell. A
 constraint costs the same at every token while the network costs more and more, so its share is
-measured on short cells (`--genes 20 --ways ours "same rows" free`), where it is largest. With
+measured on short cells (`--genes 10 --ways ours "same rows" free`), where it is largest. With
 `--keep FILE`, rounds are added to those of earlier runs.
 
 `read` calls the two functions of the cell2sentence in DIR (`pip install --target DIR --no-deps
@@ -78,7 +78,7 @@ class Writers:
         fuse(fused, pack=True)
         self.network = CausalNetwork(fused, "cpu")
         self.n_tokens = 0
-        a_gene = np.mean([len(ids) for ids in self.words.encode_answers([f" {n}" for n in names])])
+        a_gene = np.mean([len(ids) for ids in self.words.encode_answers(names)])
         compiled = compiled_for(self.cells, self.words, n_prompts=1)[0]
         print(f"{a_gene:.1f} tokens a gene; {len(compiled.tokens):,} rows of the head are computed")
 
