@@ -133,6 +133,7 @@ def test_help_loads_nothing_heavy():
         from celloquy.apps.cli import main
         verbs = ["check", "sentences", "reconstruct", "encode", "annotate", "doctor", "demo"]
         groups = [["data"], ["data", "get"], ["tasks"], ["tasks", "import"]]
+        groups += [["evaluate"], ["evaluate", "annotation"], ["evaluate", "answers"]]
         for verb in ([], *([verb] for verb in verbs), *groups):
             sys.argv = ["celloquy", *verb, "--help"]
             with contextlib.redirect_stdout(io.StringIO()) as told:
