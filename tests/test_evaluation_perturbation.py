@@ -244,7 +244,7 @@ def relabelled(adata, name):
         (renamed, "No gene is shared: one side names 'X0'"),
         (without, "has no column 'perturbation'; the closest is 'perturbations'"),
         (lambda a: with_value(a, np.nan), "1 predicted values are infinite or missing"),
-        (lambda a: with_value(a, 25.5), "The prediction holds .*: too high for log1p"),
+        (lambda a: with_value(a, 25.5), "A predicted value is .*: too high for log1p"),
         (lambda a: relabelled(a, "Z"), "No perturbation is on both sides; predicted are Z"),
         (lambda a: relabelled(a, None), "48 of 48 predicted cells have no 'perturbation'"),
         (doubled, "Gene names must be unique; 1 repeat, such as 'A'"),

@@ -26,9 +26,9 @@ from celloquy.evaluation._perturbation_cells import (
     mean_of_cells,
     read_predicted,
     read_real,
-    shared_genes,
 )
 from celloquy.evaluation._perturbation_metrics import MEANINGS, measure_effects
+from celloquy.evaluation._sides import shared_genes
 
 if TYPE_CHECKING:
     import os
@@ -176,7 +176,7 @@ def _measure(
         if not n_others.all() or len(means) < 2:  # nothing to centre on, nothing to tell apart
             found[["pearson_centred", "discrimination", "centroid_accuracy"]] = np.nan
         found.insert(0, "perturbation", names)
-        return found.loc[~np.isnan(profiles).any(axis=1)]
+        return found.iloc[np.flatnonzero(~np.isnan(profiles).any(axis=1))]
 
     rows = judge(predicted)
     rows.insert(0, "context", context.name)

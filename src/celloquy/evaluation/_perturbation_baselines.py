@@ -42,7 +42,7 @@ def target_genes(
     columns = pd.Index(genes)
     found = np.zeros((len(perturbations), len(columns)), dtype=bool)
     for row, name in enumerate(perturbations):
-        places = columns.get_indexer(parts_of(name, separator))
+        places = columns.get_indexer(pd.Index(parts_of(name, separator)))
         found[row, places[places >= 0]] = True
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from celloquy._runtime import closest
 from celloquy.errors import InputError
-from celloquy.io import read
+from celloquy.evaluation._sides import column_of, in_memory, made_values
 from celloquy.learn import log_normalise
 from celloquy.roles import ReadOptions, read_block
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 FALSE_DISCOVERY_RATE = 0.05
 FEWEST_TESTED = 3
 """Cells of a perturbation from which on genes are tested for change."""
-HIGHEST_LOG = 20.0
-"""No log1p value of a real cell lies above this: e^20 is half a billion molecules."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +43,7 @@ class Cells:
 
     def over(self, genes: list[str]) -> Cells:
         """Keep some genes, in the given order."""
-        place = pd.Index(self.genes).get_indexer(genes)
+        place = pd.Index(self.genes).get_indexer(pd.Index(genes))
         return Cells(self.values[:, place], tuple(genes), self.perturbations, self.contexts)
 
 
@@ -161,24 +159,12 @@ def read_predicted(
     Raises
     ------
     InputError
-        If a column is missing, a value is infinite or missing, or too large for a logarithm.
+        If a column is missing, or a value cannot be used.
     """
-    adata = read(source) if not hasattr(source, "obs") else source
-    values = sp.csr_matrix(adata.X, dtype=np.float64)
-    bad = ~np.isfinite(values.data)
-    if bad.any():
-        row = int(np.searchsorted(values.indptr, np.flatnonzero(bad)[0], side="right")) - 1
-        msg = (
-            f"{int(bad.sum()):,} predicted values are infinite or missing; the first is of "
-            f"'{adata.obs_names[row]}'."
-        )
-        raise InputError(msg, hint="leave those rows out, or mend the prediction.")
-    if len(values.data) and not (values.data % 1).any() and values.data.min() >= 0:
-        values = log_normalise(values, "counts")
-    highest = float(values.data.max()) if len(values.data) else 0.0
-    if highest > HIGHEST_LOG:
-        msg = f"The prediction holds {highest:g}: too high for log1p, and not all is whole."
-        raise InputError(msg, hint="predict log1p of 10,000 molecules a cell, or whole counts.")
+    adata = in_memory(source)
+    values, kind = made_values(adata, what="predicted")
+    if kind == "counts":
+        values = log_normalise(values, kind)
     return Cells(
         sp.csr_matrix(values),
         tuple(adata.var_names.astype(str)),
@@ -187,51 +173,10 @@ def read_predicted(
     )
 
 
-def column_of(obs: pd.DataFrame, key: str, *, what: str) -> NDArray[np.object_]:
-    """Read a column of obs as text, or say which one there is.
-
-    Raises
-    ------
-    InputError
-        If there is no such column, or a cell has nothing in it.
-    """
-    if key not in obs:
-        msg = f"`obs` of the {what} has no column {key!r}{closest(key, map(str, obs.columns))}."
-        raise InputError(msg, hint=f"it has: {', '.join(map(str, obs.columns)) or 'no columns'}.")
-    column: pd.Series[Any] = obs[key]
-    gaps = column.isna()
-    if gaps.any():
-        msg = f"{int(gaps.sum()):,} of {len(column):,} {what} have no {key!r}."
-        raise InputError(msg, hint="leave those cells out.")
-    return column.astype(str).to_numpy(dtype=object)
-
-
 def _contexts(obs: pd.DataFrame, key: str | None, *, what: str) -> NDArray[np.object_]:
     if key is None:
         return np.full(len(obs), "", dtype=object)
     return column_of(obs, key, what=what)
-
-
-def shared_genes(first: tuple[str, ...], second: tuple[str, ...]) -> list[str]:
-    """Give the genes that both sides name, in the order of the second.
-
-    Raises
-    ------
-    InputError
-        If there are none, or a name repeats.
-    """
-    for names in (first, second):
-        index = pd.Index(names)
-        if not index.is_unique:
-            repeated = index[index.duplicated()].unique()
-            msg = f"Gene names must be unique; {len(repeated)} repeat, such as {repeated[0]!r}."
-            raise InputError(msg, hint="run `adata.var_names_make_unique()` first.")
-    known = set(first)
-    shared = [name for name in second if name in known]
-    if not shared:
-        msg = f"No gene is shared: one side names {first[0]!r}, the other {second[0]!r}."
-        raise InputError(msg, hint="bring both to symbols or both to Ensembl ids.")
-    return shared
 
 
 def contexts_of(real: Cells, *, control: str) -> list[Context]:
