@@ -12,6 +12,11 @@ from celloquy.evaluation._annotation_evaluate import evaluate_annotation
 from celloquy.evaluation._annotation_labels import map_labels
 from celloquy.evaluation._annotation_report import AnnotationReport
 from celloquy.evaluation._blood import blood_types, coarse_blood_types
+from celloquy.evaluation._bridges import (
+    cz_benchmarks_inputs,
+    scib_benchmarker,
+    write_label_projection,
+)
 from celloquy.evaluation._compare import (
     METHODS,
     TEXT_METHODS,
@@ -26,11 +31,19 @@ from celloquy.evaluation._confidence import (
     evaluate_confidence,
 )
 from celloquy.evaluation._drug import DrugReport, evaluate_drug_response
+from celloquy.evaluation._embedding import EmbeddingReport, evaluate_embedding
+from celloquy.evaluation._generated import (
+    GeneratedOptions,
+    GeneratedReport,
+    evaluate_generated,
+)
 from celloquy.evaluation._intervals import Interval, mean_interval
 from celloquy.evaluation._leaks import Leaks, check_leaks
 from celloquy.evaluation._ontology import CellOntology, Term, ontology_of, read_ontology
 from celloquy.evaluation._ontology_report import OntologyReport
 from celloquy.evaluation._paired import PairedTest, paired_test
+from celloquy.evaluation._perturbation import PerturbationReport, evaluate_perturbation
+from celloquy.evaluation._reconstruction import ReconstructionReport, evaluate_reconstruction
 from celloquy.evaluation._split_files import load_split, save_split
 from celloquy.evaluation._split_makers import (
     cell_folds,
@@ -53,13 +66,18 @@ __all__ = [
     "CellOntology",
     "ConfidenceReport",
     "DrugReport",
+    "EmbeddingReport",
     "EvaluateOptions",
+    "GeneratedOptions",
+    "GeneratedReport",
     "Interval",
     "JudgedAnswer",
     "Leaks",
     "OntologyReport",
     "PairedTest",
+    "PerturbationReport",
     "ReadAnswer",
+    "ReconstructionReport",
     "Split",
     "Term",
     "blood_types",
@@ -70,10 +88,15 @@ __all__ = [
     "compare_across",
     "compare_within",
     "coverage_curve",
+    "cz_benchmarks_inputs",
     "evaluate_annotation",
     "evaluate_answers",
     "evaluate_confidence",
     "evaluate_drug_response",
+    "evaluate_embedding",
+    "evaluate_generated",
+    "evaluate_perturbation",
+    "evaluate_reconstruction",
     "group_folds",
     "hash_names",
     "hold_out",
@@ -87,8 +110,10 @@ __all__ = [
     "paired_test",
     "read_ontology",
     "save_split",
+    "scib_benchmarker",
     "split_by_cell",
     "split_by_group",
     "stratified_splits",
     "summarise",
+    "write_label_projection",
 ]
