@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from celloquy.errors import InputError
 from celloquy.training import list_presets, preset_text, read_recipe
 from celloquy.training._recipe_train import changed_keys, make_recipe
 
+RECIPES = [
+    path
+    for path in sorted(Path(__file__).parents[1].glob("docs/**/*.toml"))
+    if "\n[model]" in path.read_text()
+]
 WHOLE = {"model": {"base": "b"}, "data": {"train": ["t.jsonl"]}}
 
 
@@ -55,6 +62,12 @@ def test_pairs_train_all_weights(tmp_path):
         read_recipe(path)
 
 
+def test_pairs_are_read_from_files(tmp_path):
+    path = write(tmp_path, 'objective = "pairs"\ndata.corpus = "c"\nmodel.base = "b"')
+    with pytest.raises(InputError, match=r"pairs are read from the files of `data.train`"):
+        read_recipe(path)
+
+
 def test_paths_are_taken_from_the_folder_of_the_recipe(tmp_path):
     (tmp_path / "base").mkdir()
     recipe = read_recipe(write(tmp_path, 'model.base = "base"\ndata.train = ["t.jsonl"]'))
@@ -88,6 +101,15 @@ def test_every_preset_makes_a_recipe_with_a_base_and_data(tmp_path, name):
     assert preset_text(name).startswith("#")
     assert "# Command: " in preset_text(name)
     assert "# Device: " in preset_text(name)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_every_recipe_of_the_docs_is_read_and_says_its_command_and_device(path):
+    text = path.read_text()
+    assert text.startswith("#")
+    assert "# Command" in text
+    assert "# Device" in text
+    assert read_recipe(path).data.corpus is not None
 
 
 def test_a_recipe_has_the_last_word_over_its_preset(tmp_path):

@@ -67,6 +67,7 @@ _PLACES = {
 }
 _PACKAGES = (
     "checks", "evaluation", "io", "knowledge", "learn", "lm", "plotting", "roles", "tasks", "text",
+    "training",
 )  # fmt: skip
 _PLACES |= {package: f"celloquy.{package}:" for package in _PACKAGES}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from celloquy.training._model import bare_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -24,7 +26,7 @@ def model_card(record: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) ->
 def _head(record: Mapping[str, Any]) -> Iterator[str]:
     model, result = record["recipe"]["model"], record["result"]
     what = "All weights" if model["method"] == "full" else f"A {model['method'].upper()} adapter"
-    base = "random weights" if model["from_scratch"] else f"`{_name(model['base'])}`"
+    base = "random weights" if model["from_scratch"] else f"`{bare_name(model['base'])}`"
     yield from (
         "# Model card",
         "",
@@ -81,15 +83,13 @@ def _how(record: Mapping[str, Any]) -> Iterator[str]:
     for section in ("model", "adapter", "optimiser", "evaluation", "run"):
         if section == "adapter" and recipe["model"]["method"] == "full":
             continue
-        said = {**recipe[section], **({"base": _name(model_base)} if section == "model" else {})}
+        said = {
+            **recipe[section],
+            **({"base": bare_name(model_base)} if section == "model" else {}),
+        }
         keys = ", ".join(f"{key} = {value!r}" for key, value in said.items())
         yield f"| {section} | {keys} |"
     versions = ", ".join(f"{name} {found}" for name, found in record["versions"].items())
     yield from ("", f"Python {record['python']}; {versions}.", f"{record['processor']}.", "")
     if record["git"]:
         yield from (f"Git revision {record['git']}.", "")
-
-
-def _name(base: str) -> str:
-    """Name a base without the folders of this machine."""
-    return base.rstrip("/").rpartition("/")[2] if base.startswith("/") else base

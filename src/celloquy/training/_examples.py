@@ -59,6 +59,22 @@ def read_training_examples(paths: Sequence[str | os.PathLike[str]]) -> Iterator[
         yield from _json_lines(path) if path.suffix == ".jsonl" else _json_list(path)
 
 
+def read_corpus_part(folder: str | os.PathLike[str], part: str) -> Iterator[TrainingExample]:
+    """Read the examples of a part of a corpus, without holding them all.
+
+    Parameters
+    ----------
+    folder
+        What ``celloquy corpus`` wrote.
+    part
+        ``"train"``, ``"validation"`` or ``"test"``.
+    """
+    from celloquy.training._corpus_read import Corpus
+
+    for example in Corpus(folder).examples(part):
+        yield TrainingExample(example.prompt, example.answer, example.task)
+
+
 def _json_list(path: Path) -> Iterator[TrainingExample]:
     """Read a list of the alpaca form, or of sources and targets.
 

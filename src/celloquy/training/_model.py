@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from celloquy._runtime import is_installed, require
@@ -26,8 +27,6 @@ from celloquy.lm._network import CausalNetwork
 from celloquy.lm._verify import refuse_unknown_flow
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
     from celloquy.lm import PromptFormat
@@ -177,7 +176,9 @@ def _precision(recipe: TrainRecipe, device: str) -> str:
             msg = f'`method = "qlora"` needs a GPU, and this run is on {device!r}.'
             raise InputError(msg, hint='write `method = "lora"`.')
         return "4bit"
-    return "fp32" if recipe.model.method == "full" else recipe.run.precision
+    # weights that are cut over devices are of one type
+    is_exact = recipe.model.method == "full" or recipe.run.shard
+    return "fp32" if is_exact else recipe.run.precision
 
 
 def _from_scratch(folder: Path, *, seed: int) -> Any:  # noqa: ANN401 (a class of transformers)
@@ -226,8 +227,10 @@ def _with_adapter(model: Any, recipe: TrainRecipe, *, base: str) -> tuple[Any, A
     settings = adapter_settings(recipe.adapter, recipe.model.method, base=base)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers the old way
+            warnings.simplefilter("ignore")  # PEFT puts the folder in the place of the base's name
             wrapped = peft.get_peft_model(model, settings)
+        # what it was trained on is found by this name, on other machines, too
+        wrapped.peft_config["default"].base_model_name_or_path = bare_name(base)
     except ValueError as error:
         msg = f"The adapter's layers are not in '{base}': {str(error).splitlines()[0]}"
         raise InputError(msg, hint='`[adapter] targets = "all"` takes every linear layer.') from (
@@ -258,6 +261,17 @@ def adapter_settings(part: AdapterPart, method: str, *, base: str) -> Any:  # no
         use_dora=method == "dora",
         base_model_name_or_path=base,
     )
+
+
+def bare_name(base: str) -> str:
+    """Name a base without the folders of this machine.
+
+    Examples
+    --------
+    >>> bare_name("/home/me/models/pythia"), bare_name("owner/name@main")
+    ('pythia', 'owner/name@main')
+    """
+    return Path(base).name if Path(base).is_absolute() else base
 
 
 def refuse_packing(model: Any, *, device: str) -> None:  # noqa: ANN401 (a class of transformers)

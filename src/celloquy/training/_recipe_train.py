@@ -194,6 +194,9 @@ class TrainRecipe(RecipePart):
 
     @model_validator(mode="after")
     def _fits_objective(self) -> TrainRecipe:
+        if self.objective == "pairs" and self.data.corpus is not None:
+            msg = "pairs are read from the files of `data.train`, not from a corpus"
+            raise ValueError(msg)
         if self.objective == "pairs" and self.model.method != "full":
             msg = f"pairs train all weights of a sentence encoder, not {self.model.method!r}"
             raise ValueError(msg)

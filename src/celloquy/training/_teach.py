@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from celloquy._runtime import atomic_path, is_installed, require
 from celloquy.errors import InputError
 from celloquy.training._card import model_card
-from celloquy.training._examples import read_training_examples
+from celloquy.training._examples import read_corpus_part, read_training_examples
 from celloquy.training._pairs import read_pairs
 from celloquy.training._tokens import TokenRoom, open_tokens, write_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from celloquy.training._examples import TrainingExample
     from celloquy.training._model import TrainedModel
     from celloquy.training._ranks import Ranks
     from celloquy.training._recipe_train import TrainRecipe
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     from celloquy.training._tokens import TokenFile
     from celloquy.training._trainer import Trainer
 
-    Write = Callable[[tuple[str, ...], Path], object]
+    Write = Callable[[str, Path], None]
+
+
+_OF_CORPUS = {"train": "train", "valid": "validation"}
+"""What a corpus calls its parts."""
 
 
 def _teach_answers(recipe: TrainRecipe, run: RunFolder, ranks: Ranks) -> None:
@@ -41,8 +46,8 @@ def _teach_answers(recipe: TrainRecipe, run: RunFolder, ranks: Ranks) -> None:
             trained.model.set_attn_implementation("flash_attention_2")
         room = _room(recipe, trained)
 
-        def write(paths: tuple[str, ...], folder: Path) -> None:
-            write_tokens(read_training_examples(paths), trained.words, folder, room=room)
+        def write(part: str, folder: Path) -> None:
+            write_tokens(_examples(recipe, part), trained.words, folder, room=room)
 
         learned, valid = _tokens(recipe, run, ranks, write)
         trainer = Trainer(recipe, trained, learned, valid, run, ranks, _watch(recipe, run, ranks))
@@ -60,8 +65,8 @@ def _teach_pairs(recipe: TrainRecipe, run: RunFolder, ranks: Ranks) -> None:
         trained = load_encoder(recipe, device=ranks.device)
         room = _room(recipe, trained)
 
-        def write(paths: tuple[str, ...], folder: Path) -> None:
-            write_pair_tokens(read_pairs(paths), trained, folder, room=room)
+        def write(part: str, folder: Path) -> None:
+            write_pair_tokens(read_pairs(getattr(recipe.data, part)), trained, folder, room=room)
 
         learned, valid = _tokens(recipe, run, ranks, write)
         watch = _watch(recipe, run, ranks)
@@ -79,7 +84,7 @@ def _teach_reward(recipe: TrainRecipe, run: RunFolder, ranks: Ranks) -> None:
         run.rewind(0)
     with torch.random.fork_rng():
         trained = load_trained(recipe, device=ranks.device)
-        examples = list(read_training_examples(recipe.data.train))
+        examples = list(_examples(recipe, "train"))
         steps, n_tokens = train_by_reward(recipe, trained, examples, run=run, ranks=ranks)
     if ranks.is_first:
         counts = {"n": len(examples), "n_left_out": 0, "n_shortened": 0, "n_genes_cut": 0}
@@ -121,17 +126,32 @@ def _room(recipe: TrainRecipe, trained: TrainedModel) -> TokenRoom:
     )
 
 
+def _examples(recipe: TrainRecipe, part: str) -> Iterator[TrainingExample]:
+    """Read the examples of a part: ``"train"`` or ``"valid"``."""
+    data = recipe.data
+    if data.corpus is None:
+        return read_training_examples(getattr(data, part))
+    return read_corpus_part(data.corpus, _OF_CORPUS[part])
+
+
+def _has_valid(recipe: TrainRecipe) -> bool:
+    """Say whether there are examples that choose the checkpoint."""
+    data = recipe.data
+    if data.corpus is None:
+        return bool(data.valid)
+    return next(read_corpus_part(data.corpus, _OF_CORPUS["valid"]), None) is not None
+
+
 def _tokens(
     recipe: TrainRecipe, run: RunFolder, ranks: Ranks, write: Write
 ) -> tuple[TokenFile, TokenFile | None]:
     """Give the examples as token ids; the first process writes them, once for a run."""
-    parts = {"train": recipe.data.train, "valid": recipe.data.valid}
-    named = {name: paths for name, paths in parts.items() if paths}
+    named = ["train", *(["valid"] if _has_valid(recipe) else [])]
     if ranks.is_first:
         run.examples.mkdir(exist_ok=True)
-        for name, paths in named.items():
+        for name in named:
             if not (run.examples / name / "about.json").is_file():
-                write(paths, run.examples / name)
+                write(name, run.examples / name)
     ranks.wait()
     opened = {name: open_tokens(run.examples / name) for name in named}
     return opened["train"], opened.get("valid")

@@ -128,7 +128,11 @@ class Trainer:
         """Find what is measured besides the loss."""
         if self.valid is None:
             return ()
-        return closed_tasks(self.train, self.valid, wanted=self.recipe.evaluation.metric)
+        from celloquy.training._corpus_read import Corpus
+
+        corpus, wanted = self.recipe.data.corpus, self.recipe.evaluation.metric
+        known = {} if corpus is None else Corpus(corpus).tasks
+        return closed_tasks(self.train, self.valid, wanted=wanted, known=known)
 
     def measure(self, valid: TokenFile, rows: NDArray[np.int64]) -> dict[str, dict[str, float]]:
         """Measure examples; metric and value by task."""

@@ -15,10 +15,11 @@ from celloquy.lm._score_seq2seq import score_answers_seq2seq
 from celloquy.tasks import METRICS, list_tasks, load_task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from celloquy.tasks import Task
     from celloquy.training._model import TrainedModel
     from celloquy.training._ranks import Ranks
     from celloquy.training._tokens import TokenFile
@@ -57,7 +58,9 @@ class ClosedTask:
     """The allowed answers."""
 
 
-def closed_tasks(train: TokenFile, valid: TokenFile, *, wanted: str) -> tuple[ClosedTask, ...]:
+def closed_tasks(
+    train: TokenFile, valid: TokenFile, *, wanted: str, known: Mapping[str, Task] | None = None
+) -> tuple[ClosedTask, ...]:
     """Find the tasks that have a metric of labels, and the answers that they allow.
 
     Parameters
@@ -67,6 +70,8 @@ def closed_tasks(train: TokenFile, valid: TokenFile, *, wanted: str) -> tuple[Cl
     wanted
         ``"task"``: tasks of the registry that answer with labels, each with its own metric.
         ``"loss"``: none. Else the name of a metric, for every task.
+    known
+        Tasks besides those of the registry, by name, such as those of a corpus.
 
     Raises
     ------
@@ -80,23 +85,23 @@ def closed_tasks(train: TokenFile, valid: TokenFile, *, wanted: str) -> tuple[Cl
         raise InputError(msg, hint="choose `accuracy`, `macro_f1` or another metric of labels.")
     found = []
     for name in sorted({entry["name"] for entry in valid.about["tasks"]}):
-        metric = wanted if wanted != "task" else _own_metric(name)
+        metric = wanted if wanted != "task" else _own_metric(name, known or {})
         if metric is None:
             continue
-        known = [part.answers(name) for part in (train, valid)]
-        if any(some is None for some in known):
+        said = [part.answers(name) for part in (train, valid)]
+        if any(some is None for some in said):
             msg = f"Task {name!r} has too many different answers to be measured by {metric!r}."
             raise InputError(msg, hint='write `metric = "loss"`.')
-        answers = dict.fromkeys(answer for some in known for answer in some or ())
+        answers = dict.fromkeys(answer for some in said for answer in some or ())
         found.append(ClosedTask(name, metric, tuple(answers)))
     return tuple(found)
 
 
-def _own_metric(name: str) -> str | None:
-    """Give the first metric of labels of a task of the registry, if its answer is a label."""
-    if name not in list_tasks():
+def _own_metric(name: str, known: Mapping[str, Task]) -> str | None:
+    """Give the first metric of labels of a task, if it is known and its answer is a label."""
+    if name not in known and name not in list_tasks():
         return None
-    task = load_task(name)
+    task = known[name] if name in known else load_task(name)
     fitting = [one for one in task.metrics if one not in OF_PROBABILITIES]
     return fitting[0] if task.answer.kind == "label" and fitting else None
 
