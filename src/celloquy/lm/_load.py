@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 BACKENDS: Registry[Callable[..., Any]] = Registry(
     "backend",
     {
-        "st": "celloquy.lm._sentence:load_sentence_encoder",
+        "st": "celloquy.lm._sentence_load:load_sentence_encoder",
         "hf": "celloquy.lm._hf:load_hf",
         "openai": "celloquy.lm._endpoint:load_endpoint",
         "fake": "celloquy.lm._fake:load_fake",
