@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping, Sequence
 
+    from pydantic_core import ErrorDetails
+
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -93,7 +95,7 @@ def _refusal(
     error: ValidationError, kind: type[BaseModel], *, where: str, guide: str, under: str
 ) -> InputError:
     """Say the first mistake of a recipe, with the closest word."""
-    first = error.errors()[0]
+    first = _first(error)
     place = first["loc"]
     keys = _keys(kind, place[:-1])
     hint = f"the keys are: {', '.join(keys)}." if keys else f"see {guide}."
@@ -108,6 +110,19 @@ def _refusal(
     what = first["msg"][0].lower() + first["msg"][1:]
     named = ".".join(str(part) for part in ((under, *place) if under else place))
     return InputError(f"{where}: `{named}` is {first['input']!r}: {what}.", hint="mend that line.")
+
+
+def _first(error: ValidationError) -> ErrorDetails:
+    """Choose the mistake to tell: a misspelt key explains that the right one is missing."""
+    first, *others = error.errors()
+    if first["type"] != "missing":
+        return first
+    *table, missing = first["loc"]
+    for other in others:
+        is_unknown = other["type"] == "extra_forbidden" and list(other["loc"][:-1]) == table
+        if is_unknown and closest(str(other["loc"][-1]), [str(missing)]):
+            return other
+    return first
 
 
 def _table(place: Sequence[int | str], under: str) -> str:

@@ -54,6 +54,11 @@ from celloquy.evaluation._split_makers import (
     split_by_group,
 )
 from celloquy.evaluation._splits import Split, hash_names
+from celloquy.evaluation._suite import Suite, data_folder, known_suites, load_suite
+from celloquy.evaluation._suite_cells import set_records
+from celloquy.evaluation._suite_lms import LmOptions
+from celloquy.evaluation._suite_report import SuiteReport, make_report, write_report
+from celloquy.evaluation._suite_run import run_suite
 from celloquy.evaluation._text_answers import JudgedAnswer, ReadAnswer, judge_answer
 from celloquy.evaluation._text_report import AnswersReport, evaluate_answers
 
@@ -73,12 +78,15 @@ __all__ = [
     "Interval",
     "JudgedAnswer",
     "Leaks",
+    "LmOptions",
     "OntologyReport",
     "PairedTest",
     "PerturbationReport",
     "ReadAnswer",
     "ReconstructionReport",
     "Split",
+    "Suite",
+    "SuiteReport",
     "Term",
     "blood_types",
     "brier_score",
@@ -89,6 +97,7 @@ __all__ = [
     "compare_within",
     "coverage_curve",
     "cz_benchmarks_inputs",
+    "data_folder",
     "evaluate_annotation",
     "evaluate_answers",
     "evaluate_confidence",
@@ -101,19 +110,25 @@ __all__ = [
     "hash_names",
     "hold_out",
     "judge_answer",
+    "known_suites",
     "leave_one_group_out",
     "load_split",
+    "load_suite",
+    "make_report",
     "map_labels",
     "mean_interval",
     "measure_annotation",
     "ontology_of",
     "paired_test",
     "read_ontology",
+    "run_suite",
     "save_split",
     "scib_benchmarker",
+    "set_records",
     "split_by_cell",
     "split_by_group",
     "stratified_splits",
     "summarise",
     "write_label_projection",
+    "write_report",
 ]

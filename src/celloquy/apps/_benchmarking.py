@@ -1,0 +1,90 @@
+"""What ``celloquy benchmark`` does."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import typer
+
+from celloquy.evaluation import (
+    data_folder,
+    known_suites,
+    load_suite,
+    make_report,
+    run_suite,
+    set_records,
+    write_report,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from celloquy.evaluation import LmOptions
+
+
+def list_suites() -> None:
+    """Print the suites of the package with their titles."""
+    known = known_suites()
+    width = max(map(len, known))
+    for name in known:
+        typer.echo(f"{name:<{width}}  {load_suite(name).title}")
+
+
+def measure_suite(
+    source: str,
+    *,
+    out: Path,
+    lms: Sequence[str],
+    data: Path | None,
+    small: bool,
+    options: LmOptions,
+    overwrite: bool,
+) -> None:
+    """Measure a suite, write its report, and print the table.
+
+    Parameters
+    ----------
+    source
+        Name or file of the suite.
+    out
+        Folder of the results.
+    lms
+        Language models to measure beside.
+    data
+        Folder of the cells.
+    small
+        Whether the small form is measured.
+    options
+        How language models run.
+    overwrite
+        Whether results of other cells or settings are measured anew.
+    """
+    suite = load_suite(source)
+    suite = suite.smaller() if small else suite
+    folder = data_folder(data)
+    records = run_suite(suite, folder, out=out, lms=lms, options=options, overwrite=overwrite)
+    report = make_report(
+        suite, records, sets=set_records(suite, folder),
+        command=_command(source, lms=lms, small=small, options=options),
+    )  # fmt: skip
+    written = write_report(report, out)
+    for kind in report.summary["kind"].unique():
+        rows = report.summary[report.summary["kind"] == kind]
+        typer.echo(f"{kind}: {report.note_of(kind)}")
+        for _, row in rows.iterrows():
+            interval = f" [{row['low']:.3f}, {row['high']:.3f}]" if row["low"] == row["low"] else ""
+            typer.echo(f"  {row['macro_f1']:.3f}{interval}  {row['title']}")
+    for answer in report.answers:
+        typer.echo(f"{answer.lm}, {answer.kind}: {answer.sentences()[0]}")
+    typer.echo(f"{len(records)} results · {', '.join(map(str, written))}", err=True)
+
+
+def _command(source: str, *, lms: Sequence[str], small: bool, options: LmOptions) -> str:
+    """Write the command that makes the results again; the folders are the reader's own."""
+    words = ["celloquy", "benchmark", source, "--data", "FOLDER", "--out", "RESULTS"]
+    words += ["--lm", ",".join(lms)] if lms else []
+    words += ["--small"] if small else []
+    words += ["--precision", options.precision] if options.precision != "fp32" else []
+    return shlex.join(words)

@@ -1,0 +1,181 @@
+"""The report of a suite as one HTML file: no network, tables that sort, pictures inside."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from celloquy.evaluation._report_svg import forest, legend, reliability
+from celloquy.evaluation._suite_summary import HEADLINE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import pandas as pd
+
+    from celloquy.evaluation._suite_report import Detail, SuiteReport
+
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#24292e;max-width:1080px;margin:2em auto}
+h1{font-size:1.6em} h2{margin-top:2em;border-bottom:1px solid #d8dde1} h3{margin-top:1.6em}
+table{border-collapse:collapse;font-size:13px;margin:.8em 0}
+td,th{padding:3px 9px;text-align:right}
+td:first-child,th:first-child{text-align:left;min-width:7em}
+td:nth-child(3),td:nth-child(5){white-space:nowrap} tr:nth-child(even) td{background:#f6f8f9}
+th{border-bottom:2px solid #c4cacf;vertical-align:bottom} table.sortable th{cursor:pointer}
+.wide td:first-child{min-width:18em}
+tr.default td{font-weight:600} .wide{overflow-x:auto} .side{display:flex;flex-wrap:wrap;gap:2em}
+.legend span{margin-right:1.2em} pre{background:#f6f8f9;padding:.6em;overflow-x:auto}
+"""
+_SORT = """
+for(const t of document.querySelectorAll('table.sortable'))t.querySelectorAll('th').forEach((h,i)=>
+h.addEventListener('click',()=>{const b=t.tBodies[0],s=h.dataset.up=h.dataset.up==='1'?'0':'1';
+const v=r=>{const c=r.cells[i].textContent,n=parseFloat(c);return isNaN(n)?c:n};
+const d=(a,c)=>typeof a===typeof c?(a>c)-(a<c):typeof a==='string'?-1:1;
+[...b.rows].sort((x,y)=>(s==='1'?-1:1)*d(v(x),v(y))).forEach(r=>b.append(r))}));
+"""
+COLUMNS = {
+    "macro_f1": "macro-F1",
+    "interval": "95 %",
+    "sd": "± draws",
+    "against_default": "minus the default",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "coverage": "coverage",
+    "accuracy_answered": "accuracy of answered",
+    "calibration_error": "calibration error",
+    "seconds": "fit + predict, s",
+    "n_cases": "cases",
+    "n_draws": "draws",
+    "n_obs": "cells labelled",
+}
+"""Columns of the summary, with their titles."""
+
+
+def html_report(report: SuiteReport) -> str:
+    """Write the report as one HTML page."""
+    kinds = list(report.summary["kind"].unique())
+    body = [
+        f"<h1>{escape(report.suite.title)}</h1>",
+        f"<p>{escape(' '.join(report.suite.summary.split()))}</p>",
+        f"<pre>{escape(report.command)}</pre>",
+        f"<p>{escape(report.made)}</p>",
+        "<h2>Does the language model add anything?</h2>",
+        *_answers(report),
+    ]
+    for kind in kinds:
+        rows = report.summary[report.summary["kind"] == kind]
+        body += [
+            f"<h2>{escape(_capital(str(kind)))}</h2>",
+            f'<p class="legend">{legend()}</p>',
+            f'<div class="wide">{forest(rows)}</div>',
+            f"<p>{escape(report.note_of(str(kind)))} A click on a title sorts.</p>",
+            f'<div class="wide">{_summary(rows)}</div>',
+            "<h3>Every case, macro-F1</h3>",
+            f'<div class="wide">{_cases(report, str(kind))}</div>',
+        ]
+        for detail in report.details[str(kind)]:
+            body += _detail(detail)
+    body += ["<h2>Sets of cells</h2>", _sets(report)]
+    head = f'<meta charset="utf-8"><title>{escape(report.suite.title)}</title>'
+    return (
+        f'<!doctype html><html lang="en"><head>{head}<style>{_STYLE}</style></head><body>'
+        f"{''.join(body)}<script>{_SORT}</script></body></html>\n"
+    )
+
+
+def summary_cells(row: pd.Series) -> list[str]:
+    """Write one row of the summary, as the titles of :data:`COLUMNS` say."""
+    interval = "" if np.isnan(row["low"]) else f"{row['low']:.3f} to {row['high']:.3f}"
+    said = {
+        "interval": interval,
+        "sd": "" if np.isnan(row["sd"]) else f"{row['sd']:.3f}",
+        "against_default": row["against_default"],
+    }
+    cells = []
+    for name in COLUMNS:
+        if name in said:
+            cells.append(said[name])
+        elif name.startswith("n_"):
+            cells.append(f"{int(row[name])}")
+        else:
+            cells.append(f"{row[name]:.2f}" if name == "seconds" else f"{row[name]:.3f}")
+    return cells
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _answers(report: SuiteReport) -> list[str]:
+    if not report.answers:
+        return ["<p>No language model was measured.</p>"]
+    said = []
+    for answer in report.answers:
+        said.append(f"<h3>{escape(answer.lm)}, {escape(answer.kind)}</h3><ul>")
+        said += [f"<li>{escape(sentence)}</li>" for sentence in answer.sentences()]
+        said.append("</ul>")
+    return said
+
+
+def _summary(rows: pd.DataFrame) -> str:
+    lines = [
+        ([str(row["title"]), *summary_cells(row)], str(row["role"])) for _, row in rows.iterrows()
+    ]
+    return _table(["representation, head", *COLUMNS.values()], lines)
+
+
+def _cases(report: SuiteReport, kind: str) -> str:
+    wide = report.cases(kind)
+    lines = [
+        ([f"{one} → {other}", *("" if np.isnan(v) else f"{v:.3f}" for v in row)], "")
+        for (one, other), row in zip(wide.index, wide.to_numpy(), strict=True)
+    ]
+    return _table(["reference → query", *wide.columns], lines)
+
+
+def _detail(detail: Detail) -> list[str]:
+    labels = [
+        ([str(name), *(f"{row[c]:.3f}" for c in ("precision", "recall", "f1")),
+          f"{int(row['n_obs'])}"], "")
+        for name, row in detail.per_label.iterrows()
+    ]  # fmt: skip
+    return [
+        f"<h3>{escape(detail.title)}</h3><div class=side>",
+        f"<div>{_table(['label', 'precision', 'recall', 'F1', 'cells'], labels)}</div>",
+        f"<div>Share of each label (rows) by prediction{_confusion(detail.confusion)}</div>",
+        f"<div>{reliability(detail.reliability)}</div></div>",
+    ]
+
+
+def _confusion(shares: pd.DataFrame) -> str:
+    head = "".join(f"<th>{escape(str(name))}</th>" for name in shares.columns)
+    body = []
+    for name, row in shares.iterrows():
+        cells = "".join(
+            f'<td style="background:rgba(11,110,79,{0.75 * value:.2f})">{value:.2f}</td>'
+            for value in row
+        )
+        body.append(f"<tr><td>{escape(str(name))}</td>{cells}</tr>")
+    return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def _sets(report: SuiteReport) -> str:
+    rows = [([each["name"], each["study"], each["origin"], each["sha256"][:16]], "")
+            for each in report.sets]  # fmt: skip
+    return _table(["set", "study", "had from", "SHA-256 of the file"], rows)
+
+
+def _table(heads: Iterable[str], rows: Sequence[tuple[list[str], str]]) -> str:
+    """Write a table that sorts; each row with its class."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    body = "".join(
+        f'<tr class="{escape(kind)}">' + "".join(f"<td>{escape(c)}</td>" for c in cells) + "</tr>"
+        for cells, kind in rows
+    )
+    return f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+__all__ = ["COLUMNS", "HEADLINE", "html_report", "summary_cells"]

@@ -1,0 +1,77 @@
+"""What lies behind a suite's means: labels, confusions and confidences of chosen methods."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from celloquy.evaluation._label_counts import count_labels
+from celloquy.evaluation._suite_summary import DEFAULT, LM_ROLE, best_method
+from celloquy.learn import Reliability, measure_reliability
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def shown_methods(table: pd.DataFrame, kind: str) -> list[str]:
+    """Choose what is shown in detail: the default, the best without and with a language model."""
+    lms = [str(name) for name in table["lm"].unique() if name]
+    chosen = [
+        DEFAULT if (table["method"] == DEFAULT).any() else "",
+        best_method(table, ["baseline"], kind=kind),
+        *(best_method(table, [LM_ROLE], kind=kind, lm=lm) for lm in lms),
+    ]
+    return list(dict.fromkeys(name for name in chosen if name))
+
+
+def cells_of(records: Sequence[dict[str, Any]], *, method: str, kind: str) -> pd.DataFrame:
+    """Put the cells of all cases of a method end to end: truth, prediction and score."""
+    parts = []
+    for found in records:
+        if found["method"]["name"] == method and found["case"]["kind"] == kind:
+            labels = np.array(found["labels"], dtype=object)
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "truth": labels[found["truth"]],
+                        "prediction": labels[found["prediction"]],
+                        "score": found["score"],
+                    }
+                )
+            )
+    return pd.concat(parts, ignore_index=True)
+
+
+def label_table(cells: pd.DataFrame) -> pd.DataFrame:
+    """Give precision, recall and F1 of each label over all cells, with their number."""
+    counted = count_labels(cells["truth"], cells["prediction"])
+    hits = np.diagonal(counted.total)
+    of_truth, told = counted.total.sum(axis=1), counted.total.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        table = pd.DataFrame(
+            {
+                "precision": hits / told,
+                "recall": hits / of_truth,
+                "f1": 2 * hits / (of_truth + told),
+                "n_obs": of_truth,
+            },
+            index=pd.Index(counted.labels, name="label"),
+        )
+    kept: pd.DataFrame = table[of_truth > 0]
+    return kept
+
+
+def confusion_table(cells: pd.DataFrame) -> pd.DataFrame:
+    """Give the share of each true label's cells by prediction; rows sum to 1."""
+    counts: pd.DataFrame = pd.crosstab(cells["truth"], cells["prediction"])
+    shares: pd.DataFrame = counts.div(counts.sum(axis=1), axis=0)
+    return shares
+
+
+def reliability_of(cells: pd.DataFrame) -> Reliability:
+    """Give accuracy by confidence over all cells."""
+    return measure_reliability(
+        np.clip(cells["score"], 0, 1), (cells["truth"] == cells["prediction"]).to_numpy()
+    )

@@ -1,0 +1,241 @@
+"""The report of a suite, as HTML, Markdown and JSON from one set of numbers."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from celloquy._runtime import atomic_path
+from celloquy.evaluation._report_html import COLUMNS, html_report, summary_cells
+from celloquy.evaluation._suite_details import (
+    cells_of,
+    confusion_table,
+    label_table,
+    reliability_of,
+    shown_methods,
+)
+from celloquy.evaluation._suite_summary import (
+    HEADLINE,
+    LmAnswer,
+    result_table,
+    summary_table,
+    what_lms_add,
+)
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from celloquy.evaluation._suite import Suite
+    from celloquy.learn import Reliability
+
+
+@dataclass(frozen=True, eq=False)
+class Detail:
+    """What one method did, label by label."""
+
+    title: str
+    """Title of the method."""
+    per_label: pd.DataFrame
+    """Precision, recall, F1 and cells of each label."""
+    confusion: pd.DataFrame
+    """Share of each true label's cells by prediction."""
+    reliability: Reliability
+    """Accuracy by confidence."""
+
+
+@dataclass(frozen=True, eq=False)
+class SuiteReport:
+    """What a suite found; ``str()`` of it is the Markdown."""
+
+    suite: Suite
+    """What was measured."""
+    table: pd.DataFrame
+    """One row a method and case."""
+    summary: pd.DataFrame
+    """One row a kind and method."""
+    answers: list[LmAnswer]
+    """Whether each language model adds anything."""
+    details: dict[str, list[Detail]]
+    """Chosen methods by kind."""
+    sets: list[dict[str, Any]]
+    """Name, study, origin and hash of each set."""
+    command: str
+    """What makes the report again."""
+    made: str
+    """When, by which version, on which machine."""
+
+    def note_of(self, kind: str) -> str:
+        """Say what the numbers of a kind are, and what the intervals are drawn over."""
+        rows = self.summary[self.summary["kind"] == kind]
+        n_cases, n_units = int(rows["n_cases"].max()), int(rows["n_units"].max())
+        said = f"Means over {n_cases} cases. "
+        if n_units < 2:
+            said += "There are no groups to draw, so there is no interval."
+        else:
+            said += f"Intervals draw {n_units} units (study pairs, donors, patients) again."
+        part = self.table[self.table["kind"] == kind].drop_duplicates("case")
+        n_out, too_few = int(part["n_left_out"].sum()), sorted(set(part["too_few"]) - {""})
+        if n_out:
+            said += f" {n_out:,} cells have a label that their reference lacks; they are left out."
+        if too_few:
+            said += f" Left out, as there are fewer cells than folds: {'; '.join(too_few)}."
+        return said
+
+    def cases(self, kind: str) -> pd.DataFrame:
+        """Give macro-F1 of every case (rows) and method (columns), best method first."""
+        part = self.table[self.table["kind"] == kind]
+        wide = part.pivot_table(index=["reference", "query"], columns="title", values=HEADLINE,
+                                sort=False)  # fmt: skip
+        order = self.summary[self.summary["kind"] == kind]["title"]
+        return wide[list(order)]
+
+    def __str__(self) -> str:
+        """Write the report as Markdown."""
+        lines = [f"# {self.suite.title}", "", f"    {self.command}", ""]
+        lines += [" ".join(self.suite.summary.split()), "", self.made, ""]
+        lines += ["## Does the language model add anything?", ""]
+        for answer in self.answers:
+            lines += [f"{answer.lm}, {answer.kind}:", ""]
+            lines += [f"- {sentence}" for sentence in answer.sentences()]
+            lines.append("")
+        if not self.answers:
+            lines += ["No language model was measured.", ""]
+        for kind in self.summary["kind"].unique():
+            rows = self.summary[self.summary["kind"] == kind]
+            lines += [f"## {kind[0].upper()}{kind[1:]}", "", self.note_of(kind), ""]
+            lines += [
+                _row(["representation, head", *COLUMNS.values()]),
+                "|---" * (len(COLUMNS) + 1) + "|",
+            ]
+            lines += [
+                _row([f"**{row['title']}**" if row["role"] == "default" else row["title"],
+                      *summary_cells(row)])
+                for _, row in rows.iterrows()
+            ]  # fmt: skip
+            lines += ["", *self._cases_in_markdown(kind), ""]
+        return "\n".join(lines)
+
+    def _cases_in_markdown(self, kind: str) -> list[str]:
+        wide = self.cases(kind)
+        lines = ["Every case, macro-F1; columns by number:", ""]
+        lines += [f"{i}. {title}" for i, title in enumerate(wide.columns, start=1)]
+        numbers = [str(i) for i in range(1, len(wide.columns) + 1)]
+        lines += ["", _row(["reference", "query", *numbers]), "|---" * (len(numbers) + 2) + "|"]
+        for (one, other), row in zip(wide.index, wide.to_numpy(), strict=True):
+            lines.append(_row([one, other, *("" if np.isnan(v) else f"{v:.2f}" for v in row)]))
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give everything for machines; what is no number is `None`."""
+        details = {
+            kind: [
+                {
+                    "title": detail.title,
+                    "per_label": detail.per_label.reset_index().to_dict("records"),
+                    "confusion": detail.confusion.to_dict("index"),
+                    "calibration_error": detail.reliability.error,
+                }
+                for detail in found
+            ]
+            for kind, found in self.details.items()
+        }
+        said = {
+            "suite": self.suite.model_dump(mode="json"),
+            "command": self.command,
+            "made": self.made,
+            "sets": self.sets,
+            "summary": self.summary.to_dict("records"),
+            "language_models": [answer.to_dict() for answer in self.answers],
+            "details": details,
+            "results": self.table.to_dict("records"),
+        }
+        cleaned: dict[str, Any] = _without_nan(said)
+        return cleaned
+
+
+def make_report(
+    suite: Suite, records: Sequence[dict[str, Any]], *, sets: list[dict[str, Any]], command: str
+) -> SuiteReport:
+    """Make the report of results.
+
+    Parameters
+    ----------
+    suite
+        What was measured.
+    records
+        What :func:`run_suite` gave.
+    sets
+        The record of each set.
+    command
+        What makes the report again.
+    """
+    table = result_table(records)
+    details = {
+        kind: [
+            Detail(
+                str(table.loc[table["method"] == name, "title"].iloc[0]),
+                label_table(cells),
+                confusion_table(cells),
+                reliability_of(cells),
+            )
+            for name in shown_methods(table, kind)
+            for cells in [cells_of(records, method=name, kind=kind)]
+        ]
+        for kind in table["kind"].unique()
+    }
+    made = (
+        f"{datetime.now(UTC):%Y-%m-%d}, celloquy {version('celloquy')}, "
+        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}. "
+        f"Suite '{suite.name}'; language models in {records[0]['made_of']['precision']}."
+    )
+    return SuiteReport(
+        suite, table, summary_table(table), what_lms_add(table), details, sets, command, made
+    )
+
+
+def write_report(report: SuiteReport, folder: str | os.PathLike[str]) -> list[Path]:
+    """Write ``report.html``, ``report.md`` and ``report.json``; earlier ones are replaced.
+
+    Parameters
+    ----------
+    report
+        The report.
+    folder
+        The folder of the results.
+    """
+    texts = {
+        "report.html": html_report(report),
+        "report.md": f"{report}\n",
+        "report.json": json.dumps(report.to_dict(), indent=1) + "\n",
+    }
+    written = []
+    for name, text in texts.items():
+        path = Path(folder) / name
+        with atomic_path(path, overwrite=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def _row(cells: Sequence[object]) -> str:
+    return f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |"
+
+
+def _without_nan(value: Any) -> Any:  # noqa: ANN401 (any plain value)
+    if isinstance(value, dict):
+        return {str(key): _without_nan(held) for key, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(held) for held in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value

