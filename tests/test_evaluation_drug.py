@@ -119,6 +119,9 @@ def test_groups_with_one_class_or_one_cell_and_a_single_group_are_told():
     assert "The truth holds one response, 'a'" in "\n".join(alone.notes)
     assert "All cells are of one patient" in "\n".join(alone.notes)
     assert alone.intervals == {}
+    one_class_a_line = table(list("aabb"), list("abab"), list("ppqq"), chance=[0.1, 0.2, 0.3, 0.4])
+    said = judged(one_class_a_line, positive="a", probability="chance").to_dict()
+    assert said["metrics"]["auroc"] is said["shuffle_p"]["auroc"] is None
 
 
 def test_the_report_reads_well_and_is_plain_json():

@@ -31,6 +31,11 @@ def test_models_that_are_equal_everywhere_differ_in_nothing():
     assert (test.difference, test.wilcoxon_p, test.sign_p) == (0.0, 1.0, 1.0)
 
 
+def test_one_group_that_differs_is_as_likely_better_as_worse():
+    test = paired_test([0.5, 0.6], [0.5, 0.4])
+    assert (test.wilcoxon_p, test.sign_p, test.n_better) == (1.0, 1.0, 1)
+
+
 def test_many_groups_have_the_p_values_of_scipy():
     rng = np.random.default_rng(1)
     one, other = rng.random(30), rng.random(30)
@@ -59,6 +64,7 @@ def test_one_group_is_no_test():
     assert test.notes == ("One group is no test: the difference stands without one.",)
     assert str(test) == "+0.100, better in 1 and worse in 0 of 1 groups"
     assert test.to_dict()["interval"] is None
+    assert test.to_dict()["sign_p"] is None
 
 
 def test_what_cannot_be_paired_is_refused():

@@ -62,7 +62,9 @@ class DrugReport(Measured):
         said = rows.where(rows.notna(), None).to_dict("records")
         return super().to_dict() | {
             "per_group": said,
-            "shuffle_p": self.shuffle_p,
+            "shuffle_p": {
+                name: p if np.isfinite(p) else None for name, p in self.shuffle_p.items()
+            },
             "pooled": self.pooled,
         }
 

@@ -39,8 +39,9 @@ class PairedTest:
     """What the numbers cannot say."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields by name."""
+        """Give the fields by name; what is no number is `None`."""
         held = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        held |= {name: None for name in ("wilcoxon_p", "sign_p") if np.isnan(held[name])}
         interval = None if self.interval is None else self.interval.to_dict()
         return held | {"interval": interval, "notes": list(self.notes)}
 
@@ -121,7 +122,7 @@ def _tests(gap: NDArray[np.float64]) -> tuple[float, float]:
     from scipy.stats import PermutationMethod, binomtest, wilcoxon
 
     moved = gap[gap != 0]
-    if not len(moved):
+    if len(moved) < 2:  # one difference is as likely up as down
         return 1.0, 1.0
     if len(moved) <= _ENUMERATED:
         p = wilcoxon(moved, method=PermutationMethod(n_resamples=2**_ENUMERATED)).pvalue
