@@ -183,6 +183,11 @@ def test_a_table_and_a_file_of_cells_say_the_same(tmp_path, ending):
     assert report.confidence.metrics["brier_score"] == pytest.approx((4 * 0.01 + 2 * 0.81) / 6)
 
 
+def test_a_file_of_labels_without_a_matrix_is_enough(tmp_path):
+    ad.AnnData(obs=obs().astype(str)).write_h5ad(tmp_path / "labels.h5ad")
+    assert judged(tmp_path / "labels.h5ad").metrics == judged(obs()).metrics
+
+
 def test_a_damaged_table_is_refused(tmp_path):
     (tmp_path / "bad.parquet").write_text("no")
     with pytest.raises(InputError, match=r"'bad.parquet' is no table with a row a cell"):
@@ -208,6 +213,10 @@ def test_a_table_maps_both_sides_and_is_shown(tmp_path):
         assert report.metrics == judged(obs()).metrics
         assert "b_cell" in str(report)
         assert "1 of 6 labels were mapped" in notes(report)
+        both = judged(table.assign(other="b_cell"), beside=("other",),
+                      options=EvaluateOptions(labels_by=by))  # fmt: skip
+        assert both.mapped.equals(report.mapped)  # counts are those of the judged column
+        assert both.baselines["column 'other'"]["accuracy"] == pytest.approx(2 / 6)
 
 
 def test_blood_labels_of_two_studies_become_six_coarse_types():

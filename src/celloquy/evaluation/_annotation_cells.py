@@ -12,7 +12,7 @@ import pandas as pd
 
 from celloquy._runtime import closest
 from celloquy.errors import InputError
-from celloquy.io import open_stream
+from celloquy.io import read_obs
 from celloquy.learn import UNKNOWN
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Columns:
     """Further predictions, judged beside."""
 
 
-def read_obs(source: Cells, columns: Sequence[str], *, known: bool = False) -> pd.DataFrame:
+def read_columns(source: Cells, columns: Sequence[str], *, known: bool = False) -> pd.DataFrame:
     """Read columns of obs, and never the matrix.
 
     Parameters
@@ -107,9 +107,7 @@ def read_obs(source: Cells, columns: Sequence[str], *, known: bool = False) -> p
         suffix = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
         if suffix.lower() in {*_TABLES, ".parquet"} and path.is_file():
             return _chosen(_table(path, suffix.lower()), columns, named=path.name, known=known)
-    with open_stream(source) as stream:
-        wanted = [one for one in columns if not known or one in stream.obs_columns]
-        return stream.obs(list(dict.fromkeys(wanted)))
+    return read_obs(source, columns, only_known=known)
 
 
 def _table(path: Path, suffix: str) -> pd.DataFrame:
@@ -177,12 +175,12 @@ def judged_cells(
     wanted = [one for one in (columns.groups, columns.confidence) if one]
     notes: list[str] = []
     if truth_source is None:
-        table = read_obs(source, [columns.truth, *told, *wanted])
+        table = read_columns(source, [columns.truth, *told, *wanted])
     else:
-        there = read_obs(truth_source, [columns.truth, *wanted], known=True)
+        there = read_columns(truth_source, [columns.truth, *wanted], known=True)
         if columns.truth not in there:
-            there = read_obs(truth_source, [columns.truth])
-        here = read_obs(source, [*told, *(one for one in wanted if one not in there)])
+            there = read_columns(truth_source, [columns.truth])
+        here = read_columns(source, [*told, *(one for one in wanted if one not in there)])
         there, here, notes = _joined(there, here, only_shared=options.only_shared)
         table = pd.concat([there, here], axis=1)
         table = table.loc[:, ~table.columns.duplicated()]

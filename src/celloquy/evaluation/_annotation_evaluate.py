@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -170,6 +171,9 @@ def _mapped(
         name: _renamed(labels, to.get("prediction", {}))
         for name, labels in cells.predictions.items()
     }
+    judged = Counter(next(iter(cells.predictions.values())))  # not those of columns beside
+    is_told = table["side"] == "prediction"
+    table.loc[is_told, "n_obs"] = [judged[label] for label in table.loc[is_told, "label"]]
     moved = int((table["mapped_to"] != table["label"]).sum())
     note = f"{moved} of {several(len(table), 'label')} were mapped, as the table says."
     truth = _renamed(cells.truth, to["truth"])
