@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from celloquy._runtime import require
 from celloquy.errors import CheckpointError, InputError
+from celloquy.lm._added_genes import add_tokens, read_added_genes, rebuild
 from celloquy.lm._folder import (
     CODE_KEYS,
     find_folder,
@@ -132,7 +134,8 @@ def _vocabulary_rows(path: Path) -> int | None:
     with safe_open(path, framework="numpy") as weights:
         for key in weights.keys():  # noqa: SIM118 (not a mapping)
             parts = key.split(".")
-            if "lora" not in key and any(name in parts for name in _EMBEDDINGS):
+            is_part = "lora" in key or "trainable_tokens" in key
+            if not is_part and any(name in parts for name in _EMBEDDINGS):
                 return int(weights.get_slice(key).get_shape()[0])
     return None
 
@@ -183,6 +186,11 @@ def fitting_tokenizer(
     CheckpointError
         If the tokenizers disagree, or the adapter has tokens without vectors for them.
     """
+    added = read_added_genes(adapter.folder)
+    if added is not None:
+        grown = copy.deepcopy(tokenizer)
+        add_tokens(grown, added.genes)
+        return grown
     if not (adapter.folder / "tokenizer.json").is_file():
         if adapter.vocabulary_rows not in {None, n_rows}:
             msg = f"The adapter '{adapter.name}' has vectors of {adapter.vocabulary_rows:,} tokens "
@@ -222,6 +230,7 @@ def apply_adapter(
     adapter: Adapter,
     model: Any,  # noqa: ANN401 (a class of transformers)
     *,
+    tokenizer: Any = None,  # noqa: ANN401 (a class of transformers)
     merges: bool = True,
 ) -> Any:  # noqa: ANN401
     """Put an adapter into a model.
@@ -232,6 +241,8 @@ def apply_adapter(
         The adapter, checked.
     model
         The base; it is changed.
+    tokenizer
+        The base's own tokenizer, for an adapter that adds genes to it.
     merges
         Whether the adapter's weights are added to the base's, so that asking costs nothing more.
 
@@ -242,6 +253,9 @@ def apply_adapter(
     """
     peft = require("peft", extra="llm", why="to load an adapter")
     rows = adapter.vocabulary_rows
+    added = read_added_genes(adapter.folder)
+    if added is not None:
+        rebuild(model, copy.deepcopy(tokenizer), added)
     if rows is not None and rows != model.get_input_embeddings().weight.shape[0]:
         model.resize_token_embeddings(rows, mean_resizing=False)
     try:

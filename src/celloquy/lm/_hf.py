@@ -128,8 +128,9 @@ def _read(folder: Path, options: HFOptions, adapter: Adapter | None) -> _Read:
     is_whole = options.precision in {"fp32", "bf16"}
     if adapter is not None:
         n_rows = int(model.get_input_embeddings().weight.shape[0])
-        tokenizer = fitting_tokenizer(adapter, tokenizer, n_rows=n_rows, load=load_tokenizer)
-        model = apply_adapter(adapter, model, merges=is_whole)
+        own = tokenizer
+        tokenizer = fitting_tokenizer(adapter, own, n_rows=n_rows, load=load_tokenizer)
+        model = apply_adapter(adapter, model, tokenizer=own, merges=is_whole)
         digest += f"\n{adapter.revision}"
     fuse(model, pack=options.device == "cpu" and is_whole)
     return _Read(model, tokenizer, is_seq2seq, digest)

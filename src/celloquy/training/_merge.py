@@ -96,10 +96,9 @@ def _write(record: dict[str, Any], trained: Path, out: Path, *, dtype: str) -> N
         model = load_model(base, HFOptions("cpu", "fp32", "auto"), is_seq2seq=is_seq2seq)
         adapter = open_adapter(str(trained))
         n_rows = int(model.get_input_embeddings().weight.shape[0])
-        tokenizer = fitting_tokenizer(
-            adapter, load_tokenizer(base), n_rows=n_rows, load=load_tokenizer
-        )
-        model = apply_adapter(adapter, model).to(_dtype(dtype))
+        own = load_tokenizer(base)
+        tokenizer = fitting_tokenizer(adapter, own, n_rows=n_rows, load=load_tokenizer)
+        model = apply_adapter(adapter, model, tokenizer=own).to(_dtype(dtype))
     with quiet(transformers):
         model.save_pretrained(out, max_shard_size=SHARD_SIZE)
         tokenizer.save_pretrained(out)
