@@ -8,11 +8,11 @@ from collections import Counter
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from corpora import N_GENES, TYPES, cells, recipe, source
 
 from celloquy.errors import InputError
 from celloquy.text import plain_text, sentences
 from celloquy.training import Corpus, build_corpus
+from corpora import N_GENES, TYPES, cells, recipe, source
 
 HELD = {"by": "donor", "test": ["d4"]}
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from celloquy.errors import InputError
+from celloquy.training import build_corpus
 from celloquy.training._recipe import digest
 from celloquy.training._recipe_corpus import make_corpus_recipe, read_corpus_recipe
 
@@ -30,12 +33,12 @@ def test_equal_recipes_have_one_hash_and_another_seed_another():
         ({"task": LEAST["task"]}, r"\[corpus\]: there is no \[\[corpus.source\]\]"),
         ({**LEAST, "task": []}, r"`corpus.task` is \[\]: tuple should have at least 1 item"),
         (
-            {**LEAST, "task": [{"name": "cell_type"}, {"wieght": 2}]},
+            {**LEAST, "task": [{"name": "cell_type"}, {"weights": 2}]},
             r"\[\[corpus.task\]\] 2 needs `name`, which is missing",
         ),
         (
-            {**LEAST, "task": [{"name": "cell_type", "wieght": 2}]},
-            r"\[\[corpus.task\]\] 1 has no key 'wieght'; the closest is 'weight'",
+            {**LEAST, "task": [{"name": "cell_type", "weights": 2}]},
+            r"\[\[corpus.task\]\] 1 has no key 'weights'; the closest is 'weight'",
         ),
         (
             {**LEAST, "split": {"bye": "donor"}},
@@ -97,3 +100,30 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path, text, message):
 def test_a_missing_recipe_is_told(tmp_path):
     with pytest.raises(InputError, match=r"There is no recipe '.*r\.toml'"):
         read_corpus_recipe(tmp_path / "r.toml")
+
+
+RECIPES = sorted((Path(__file__).parents[1] / "docs" / "recipes").glob("corpus*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_every_recipe_of_a_corpus_in_the_docs_is_one_and_says_how_it_is_run(path):
+    text = path.read_text()
+    assert text.startswith("# ")
+    assert f"celloquy corpus {path.name} --out" in text
+    assert read_corpus_recipe(path).task
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_the_recipe_of_blood_makes_a_corpus_of_the_real_studies(data_folder, tmp_path):
+    recipe = read_corpus_recipe(next(path for path in RECIPES if "blood" in path.name))
+    for name in (*recipe.source, *recipe.table, *recipe.graph):
+        found = next(data_folder.rglob(Path(name.path).name))
+        (tmp_path / found.name).symlink_to(found)
+    text = (RECIPES[0].parent / "corpus-blood.toml").read_text()
+    (tmp_path / "recipe.toml").write_text(text.replace("n_train = 20_000", "n_train = 2_000"))
+    corpus = build_corpus(tmp_path / "recipe.toml", tmp_path / "corpus")
+    assert len(corpus.counts["train"]) == len(recipe.task)
+    assert {e.group for e in corpus.examples("test") if e.task == "cell_type"} == {"Zheng 2017"}
+    assert {e.group for e in corpus.examples("train")} == {"10x PBMC 3k", "Kang 2018", None}
+    assert all(found["n"] == 0 for found in corpus.record["near_duplicates"]["found"])

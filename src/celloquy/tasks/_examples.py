@@ -14,6 +14,7 @@ from celloquy.tasks._json_files import entries_of, entry_text, read_json, refuse
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
 ExampleFormat = Literal["alpaca", "source-target"]
 
@@ -119,14 +120,14 @@ def write_examples(
 
 
 def write_alpaca(
-    examples: Sequence[Example], path: str | os.PathLike[str], *, overwrite: bool = False
+    examples: Iterable[Example], path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> None:
     """Write examples in the alpaca form: ``instruction``, ``input`` and ``output``.
 
     Parameters
     ----------
     examples
-        What is asked, with the answers held to be true.
+        What is asked, with the answers held to be true; they are written one after the other.
     path
         Where the file shall be.
     overwrite
@@ -138,16 +139,21 @@ def write_alpaca(
         If an example has no answer, `path` exists and `overwrite` is false, or it cannot be
         written.
     """
-    entries = []
-    for number, example in enumerate(examples, start=1):
-        if example.answer is None:
-            msg = f"Example {number} has no answer."
-            raise InputError(msg, hint="training needs an answer in every example.")
-        instruction = example.parts.get("instruction", example.prompt)
-        query = example.parts.get("input", "")
-        entries.append({"instruction": instruction, "input": query, "output": example.answer})
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        temporary.write_text(json.dumps(entries, ensure_ascii=False, indent=2), "utf-8")
+    with (
+        atomic_path(path, overwrite=overwrite) as temporary,
+        temporary.open("w", encoding="utf-8") as file,
+    ):
+        file.write("[")
+        for number, example in enumerate(examples, start=1):
+            if example.answer is None:
+                msg = f"Example {number} has no answer."
+                raise InputError(msg, hint="training needs an answer in every example.")
+            instruction = example.parts.get("instruction", example.prompt)
+            query = example.parts.get("input", "")
+            entry = {"instruction": instruction, "input": query, "output": example.answer}
+            file.write(",\n" if number > 1 else "\n")
+            file.write(json.dumps(entry, ensure_ascii=False, indent=2))
+        file.write("\n]\n")
 
 
 def write_dataset_info(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,6 +49,8 @@ _OF_ONE_CELL = {
 class Maker:
     """Makes the jobs of a plan; one source is open at a time.
 
+    Another thread, the only one that reads, ranks the next cells while examples of these are made.
+
     Parameters
     ----------
     plan
@@ -57,6 +60,8 @@ class Maker:
     def __init__(self, plan: CorpusPlan) -> None:
         self.plan = plan
         self._open: tuple[int, CellFile] | None = None
+        self._reader = ThreadPoolExecutor(1)
+        self._next: tuple[Job, Future[Ragged]] | None = None
 
     def make(self, shard: Shard, path: Path) -> ShardResult:
         """Make the job of a shard and write its part.
@@ -78,9 +83,35 @@ class Maker:
 
     def close(self) -> None:
         """Close the source that is open."""
+        self._reader.shutdown(wait=True, cancel_futures=True)
+        self._close_source()
+
+    def _close_source(self) -> None:
         if self._open is not None:
             self._open[1].close()
             self._open = None
+
+    def _ranked(self, job: Job) -> Ragged:
+        """Rank the cells of a job, and begin with those of the next one."""
+        if self._next is None or self._next[0] != job:
+            self._next = (job, self._reader.submit(self._rank, job))
+        cells = self._next[1].result()
+        follows = self.plan.jobs.index(job) + 1
+        self._next = None
+        if follows < len(self.plan.jobs) and self.plan.jobs[follows].kind == "source":
+            then = self.plan.jobs[follows]
+            self._next = (then, self._reader.submit(self._rank, then))
+        return cells
+
+    def _rank(self, job: Job) -> Ragged:
+        plan = self.plan
+        if self._open is None or self._open[0] != job.index:
+            self._close_source()
+            source = plan.sources[job.index]
+            self._open = (job.index, open_cells(source.part, known=source.choice))
+        cells = self._open[1]
+        depth = plan.ways.depth
+        return Ragged(*cells.ranked(job.start, job.stop, plan.vocabulary, n_top_genes=depth))
 
     def _cells(self, job: Job, lost: Counter[str]) -> list[pa.Table]:
         source, block = self.plan.sources[job.index], self._block(job)
@@ -106,15 +137,10 @@ class Maker:
 
     def _block(self, job: Job) -> Block:
         source, plan = self.plan.sources[job.index], self.plan
-        if self._open is None or self._open[0] != job.index:
-            self.close()
-            self._open = (job.index, open_cells(source.part, known=source.choice))
-        cells = self._open[1].ranked(
-            job.start, job.stop, plan.vocabulary, n_top_genes=plan.ways.depth
-        )
+        cells = self._ranked(job)
         rows = slice(job.start, job.stop)
         return Block(
-            Ragged(*cells),
+            cells,
             source.keys[rows],
             plan.parts[job.index][rows],
             {name: word[rows] for name, word in source.words.items()},

@@ -226,7 +226,7 @@ def _answer(task: Task, text: str | None, lists: list[list[str]]) -> str:
 def _of_text(row: Mapping[str, Any]) -> CorpusExample:
     """Make an example of a text that another program wrote."""
     rest = {name: row[name] for name in ("part", "source", "row", "group")}
-    return CorpusExample(row["task"] or "", 0, {}, (Text(row["prompt"]),), row["answer"], **rest)
+    return CorpusExample("", 0, {}, (Text(row["prompt"]),), row["answer"], **rest)
 
 
 def _checked(part: str) -> str:

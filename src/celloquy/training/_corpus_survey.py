@@ -279,7 +279,7 @@ def _why_none(task: CorpusTask, source: SourceCells, part: NDArray[np.int8]) -> 
     n = int((part == 0).sum())
     fits = int(source.fits(task).sum())
     if not n:
-        return f"all {len(part):,} cells of {where} are held out"
+        return f"all {len(part):,} cells of {where} are held out or left out"
     return f"{where} has {fits:,} cells with all that is needed, and none of them is for training"
 
 

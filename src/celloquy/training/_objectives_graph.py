@@ -123,7 +123,7 @@ class NetworkExamples:
             rng = np.random.default_rng(int(key))
             node, other = self._oriented(int(edge), rng)
             candidate = other if says_yes[i] else self._unlinked(node, other, rng)
-            company = self._company(node, other, rng) if with_company else []
+            company = self._company(node, {other, candidate}, rng) if with_company else []
             if candidate < 0 or (with_company and not company):
                 continue
             kept.append(i)
@@ -145,12 +145,12 @@ class NetworkExamples:
             return (b, a) if parts[a] else (a, b)
         return (a, b) if rng.random() < 0.5 else (b, a)
 
-    def _company(self, node: int, other: int, rng: np.random.Generator) -> list[int]:
-        """Name genes within two steps of a gene, as if its edge to the other were not there."""
+    def _company(self, node: int, asked: set[int], rng: np.random.Generator) -> list[int]:
+        """Name genes within two steps of a gene, but not those that are asked about."""
         most = self._part.n_neighbours
-        first = [one for one in self._row(self._network.trained, node) if one != other]
+        first = [one for one in self._row(self._network.trained, node) if one not in asked]
         direct = rng.permutation(first)[: (most + 1) // 2].tolist() if first else []
-        seen, second = {node, *first}, []
+        seen, second = {node, *first, *asked}, []
         for at in direct:
             found = [one for one in self._row(self._network.trained, at) if one not in seen]
             for one in rng.permutation(found)[:1].tolist() if found else []:

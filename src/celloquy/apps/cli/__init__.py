@@ -16,6 +16,7 @@ import typer
 from celloquy.apps.cli._annotate import annotate
 from celloquy.apps.cli._benchmark import benchmark
 from celloquy.apps.cli._check import check
+from celloquy.apps.cli._corpus import corpus
 from celloquy.apps.cli._data import data
 from celloquy.apps.cli._demo import demo
 from celloquy.apps.cli._doctor import doctor
@@ -41,8 +42,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 VERBS = (
-    check, sentences, reconstruct, encode, annotate, predict, generate, train, merge, benchmark,
-    doctor, demo,
+    check, sentences, reconstruct, encode, annotate, predict, generate, corpus, train, merge,
+    benchmark, doctor, demo,
 )  # fmt: skip
 for verb in VERBS:
     app.command()(verb)
