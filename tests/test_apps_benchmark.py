@@ -36,6 +36,7 @@ def test_a_suite_is_measured_and_reported(tmp_path):
     found = ask(suite, "--data", tmp_path, "--out", tmp_path / "out")
     assert found.exception is None, found.exception
     assert "without one donor: Means over 3 cases. Intervals draw 3 units" in found.stdout
+    assert "too few to say much" in found.stdout
     assert "majority class" in found.stdout
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["command"].startswith("celloquy benchmark ")

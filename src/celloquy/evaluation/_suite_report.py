@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from celloquy.learn import Reliability
 
 
+FEW_UNITS = 5
+"""With fewer units than this, an interval says little."""
+
+
 @dataclass(frozen=True, eq=False)
 class Detail:
     """What one method did, label by label."""
@@ -82,7 +86,9 @@ class SuiteReport:
         if n_units < 2:
             said += "There are no groups to draw, so there is no interval."
         else:
-            said += f"Intervals draw {n_units} units (study pairs, donors, patients) again."
+            said += f"Intervals draw {n_units} units (study pairs, donors, patients) again"
+            said += ", too few to say much." if n_units < FEW_UNITS else "."
+        said += " What a method has more or less than the default is taken on its own draws."
         part = self.table[self.table["kind"] == kind].drop_duplicates("case")
         n_out, too_few = int(part["n_left_out"].sum()), sorted(set(part["too_few"]) - {""})
         if n_out:

@@ -35,7 +35,7 @@ class LogisticRegression(Head):
     balanced
         Whether each label weighs the same, however many cells it has. The shares of
         types differ between studies, so a reference's own shares are a poor prior:
-        across PBMC studies this gained 1.4 points of macro-F1 (docs/benchmarks/transfer.md).
+        across blood studies this gained 2.4 points of macro-F1 (docs/benchmarks/pbmc-transfer.md).
 
     n_markers
         Fit on so many features a label, those that tell it from the others best; `None`
