@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from typer.testing import CliRunner
 
 from celloquy.apps.cli import app, main
+from labelled_cells import labelled_cells
 
 LABELS = ["--truth", "truth", "--prediction", "told"]
 
@@ -89,7 +90,7 @@ def test_nothing_is_overwritten_unasked(cells, tmp_path, monkeypatch, capsys):
 def test_an_ending_that_is_no_form_of_a_report_is_wrong_use(cells, tmp_path, monkeypatch, capsys):
     code, told = refused(monkeypatch, capsys, cells, *LABELS, "--out", tmp_path / "report.html")
     assert code == 2
-    assert ".json, .txt, .md" in " ".join(told.split())
+    assert ".json, .md, .txt" in " ".join(told.split())
 
 
 def test_two_files_are_joined_by_name(cells, tmp_path, monkeypatch, capsys):
@@ -147,3 +148,40 @@ def test_help_tells_the_jobs():
     told = CliRunner().invoke(app, ["evaluate", "--help"]).stdout
     assert "annotation" in told
     assert "--labels-by" in CliRunner().invoke(app, ["evaluate", "annotation", "--help"]).stdout
+
+
+@pytest.fixture
+def expression(tmp_path):
+    adata = labelled_cells(20, seed=1)
+    adata.obs["donor"] = np.tile(["a", "b"], 30)
+    adata.obs["perturbation"] = np.tile(["control", "GENE3"], 30)
+    adata.obsm["X_celloquy"] = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    adata.write_h5ad(tmp_path / "expression.h5ad")
+    return tmp_path / "expression.h5ad"
+
+
+@pytest.mark.slow
+def test_cells_are_judged_as_generated_reconstructed_and_perturbed_cells(expression):
+    real = ["--real", expression, "--json"]
+    found = json.loads(done("generated", expression, *real, "--max-obs", 60).stdout)
+    assert {"metrics", "baselines", "notes"} <= set(found)
+    found = json.loads(done("reconstruction", expression, *real, "--groups", "donor").stdout)
+    assert found["metrics"]
+    found = json.loads(done("perturbation", expression, *real).stdout)
+    assert found["metrics"]
+
+
+def test_an_embedding_that_is_not_there_is_refused(expression, monkeypatch, capsys):
+    given = ["embedding", expression, "--rep", "X_celloqui", "--batch-key", "donor"]
+    code, told = refused(monkeypatch, capsys, *given)
+    assert code == 1
+    assert "X_celloqui" in told
+
+
+def test_an_unwritable_report_is_refused_before_anything_is_computed(
+    expression, tmp_path, monkeypatch, capsys
+):
+    given = ["embedding", expression, "--out", tmp_path / "missing" / "report.json"]
+    code, told = refused(monkeypatch, capsys, *given)
+    assert code == 1
+    assert "does not exist" in told

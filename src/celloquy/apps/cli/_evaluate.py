@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from celloquy.apps.cli._evaluate_cells import embedding, generated, perturbation, reconstruction
+from celloquy.apps.cli._evaluate_report import Groups, Report, refuse_report, tell
 from celloquy.apps.cli._options import Json, Layer, Overwrite, Raw, Seed, Source
 
-if TYPE_CHECKING:
-    from celloquy.evaluation._measured import Measured
-
 DEFAULT = "annotation"
-Groups = Annotated[
-    str | None,
-    typer.Option(help="Column of obs: donor, study, patient or line; intervals draw these."),
-]
-Report = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Also write the report: .json, .md or .txt.")
-]
 
 
 class _JudgesLabels(TyperGroup):
@@ -108,6 +99,7 @@ def annotation(
     """Judge predicted labels by true ones. Only columns of obs are read."""
     from celloquy.evaluation import EvaluateOptions, evaluate_annotation
 
+    refuse_report(out, overwrite=overwrite)
     report = evaluate_annotation(
         source,
         truth=truth,
@@ -159,6 +151,7 @@ def drug(
     """Judge predicted drug response, patient by patient or line by line."""
     from celloquy.evaluation import EvaluateOptions, evaluate_drug_response
 
+    refuse_report(out, overwrite=overwrite)
     report = evaluate_drug_response(
         source,
         truth=truth,
@@ -208,6 +201,7 @@ def answers(
     from celloquy._runtime import atomic_path
     from celloquy.evaluation import EvaluateOptions, evaluate_answers
 
+    refuse_report(out, overwrite=overwrite)
     if table is not None and table.suffix.lower() not in {".csv", ".tsv"}:
         told = f"'--table {table.name}' ends in neither .csv nor .tsv."
         raise typer.BadParameter(told)
@@ -222,26 +216,5 @@ def answers(
     tell(report, out=out, as_json=as_json, overwrite=overwrite)
 
 
-def tell(report: Measured, *, out: Path | None, as_json: bool, overwrite: bool) -> None:
-    """Print a report, and write it where that was asked for.
-
-    Raises
-    ------
-    typer.BadParameter
-        If the file's ending names no form of a report.
-    """
-    from celloquy._runtime import atomic_path
-
-    found: dict[str, Any] = report.to_dict()
-    if out is not None:
-        ending = out.suffix.lower()
-        forms = {".json": json.dumps(found, indent=2), ".txt": f"{report}\n"}
-        forms[".md"] = f"```text\n{report}\n```\n"
-        if ending not in forms:
-            told = f"'--out {out.name}' ends in none of {', '.join(forms)}."
-            raise typer.BadParameter(told)
-        with atomic_path(out, overwrite=overwrite) as temporary:
-            temporary.write_text(forms[ending], encoding="utf-8")
-    typer.echo(json.dumps(found, indent=2) if as_json else str(report))
-    if out is not None:
-        typer.echo(f"report: {out}", err=True)
+for job in (embedding, generated, reconstruction, perturbation):
+    evaluate.command()(job)
