@@ -11,7 +11,7 @@ import pytest
 
 from celloquy.errors import InputError
 from celloquy.lm import ScriptedModel
-from celloquy.lm._fake import load_fake
+from celloquy.lm._fake_script import load_fake
 from celloquy.lm._protocol import Limits
 from celloquy.text import Field, JSONSchema, OneOf, Sequence, Text
 

@@ -1,28 +1,35 @@
-"""A language model that answers from a script or a rule: for tests, trials and documentation."""
+"""A language model that answers from rules: for tests, trials and documentation."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import re
 import threading
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 import numpy as np
 
 from celloquy.errors import InputError
 from celloquy.lm._answer_sets import answer_sets, constraints_of, one_seed_each, padded
 from celloquy.lm._endpoint_results import EndpointScores
+from celloquy.lm._fake_rules import (
+    as_text,
+    chance,
+    chance_vector,
+    digest,
+    ids_of,
+    pieces_of,
+    sequence,
+)
 from celloquy.lm._plan import plan_prompts
 from celloquy.lm._protocol import Capability, Generated, Limits, PromptPlan, Scores
-from celloquy.text import OneOf, plain_text
+from celloquy.text import OneOf
 from celloquy.text import Sequence as StringSequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -32,9 +39,6 @@ if TYPE_CHECKING:
     AnswerRule = Callable[[str], str]
     ScoreRule = Callable[[str, str], float | None]
     VectorRule = Callable[[str], NDArray[np.float32]]
-
-_PIECE = re.compile(r"\s*\w+|\s*[^\w\s]|\s+")
-_N_DIMENSIONS = 16
 
 
 class ScriptedModel:
@@ -126,7 +130,7 @@ class ScriptedModel:
             ``"refuse"`` or ``"cut"``, as every backend takes it.
         """
         room = self.max_tokens - n_answer_tokens
-        return plan_prompts(prompts, _ids_of, max_tokens=room, too_long=too_long)
+        return plan_prompts(prompts, ids_of, max_tokens=room, too_long=too_long)
 
     def n_dimensions(self, *, layer: int | None = None) -> int:
         """Dimensions of a vector."""
@@ -160,7 +164,8 @@ class ScriptedModel:
             vectors = [self._vector_of(text) for text in texts]
             return np.array(vectors, dtype=np.float32).reshape(len(texts), -1)
         after = [
-            [text + _text(one) for one in some] for text, some in zip(texts, suffixes, strict=True)
+            [text + as_text(one) for one in some]
+            for text, some in zip(texts, suffixes, strict=True)
         ]
         deep = [[self._vector_of(text) for text in some] for some in after]
         return np.array(deep, dtype=np.float32).reshape(len(texts), -1, self.n_dimensions())
@@ -189,7 +194,7 @@ class ScriptedModel:
         texts = self._texts(prompts, "score")
         sets = answer_sets(answers, len(texts))
         self._count(texts)
-        sizes = [[len(_ids_of([one])[0]) + ends for one in some] for some in sets]
+        sizes = [[len(ids_of([one])[0]) + ends for one in some] for some in sets]
         n_tokens = padded(sizes, 0, np.int32).astype(np.int32)
         if not self.has_logp:
             found = [self._chosen(text, some) for text, some in zip(texts, sets, strict=True)]
@@ -234,14 +239,14 @@ class ScriptedModel:
         answers, reasons, logp = [], [], []
         for text, one, seed in zip(texts, asked, seeds, strict=True):
             whole = self._written(text, one, seed)
-            pieces = _PIECE.findall(whole)[: limits.max_new_tokens]
+            pieces = pieces_of(whole)[: limits.max_new_tokens]
             answers.append("".join(pieces) if pieces else whole)
             reason: FinishReason = "end" if answers[-1] == whole else "length"
             reasons.append(reason)
             known = self._logp(text, whole) if self._logp and self.has_logp else None
             logp.append(math.nan if known is None else known)
         return Generated(
-            tuple(answers), tuple(_ids_of(answers)), np.array(logp, dtype=np.float64),
+            tuple(answers), tuple(ids_of(answers)), np.array(logp, dtype=np.float64),
             tuple(reasons),
         )  # fmt: skip
 
@@ -306,7 +311,7 @@ class ScriptedModel:
             said = self._answer(text).strip() if said is None else said
             weights = [0.9 if one == said else 0.1 / max(1, len(answers) - 1) for one in answers]
         else:
-            weights = [math.exp(2 * _chance(text, one)) for one in answers]
+            weights = [math.exp(2 * chance(text, one)) for one in answers]
         return [math.log(weight / sum(weights)) for weight in weights]
 
     def _written(self, text: str, constraint: Constraint | None, seed: int) -> str:
@@ -318,58 +323,13 @@ class ScriptedModel:
             return constraint.answers[int(np.argmax(scores))]
         if isinstance(constraint, StringSequence):
             said = self._answer(text) if self._answer else ""
-            return constraint.delimiter.join(_sequence(said, constraint, seed))
-        return self._answer(text) if self._answer else f"answer {_digest(text).hex()[:8]}"
+            return constraint.delimiter.join(sequence(said, constraint, seed))
+        return self._answer(text) if self._answer else f"answer {digest(text).hex()[:8]}"
 
     def _vector_of(self, text: str) -> NDArray[np.float32]:
         if self._vector is not None:
             return np.asarray(self._vector(text), dtype=np.float32)
-        words = {int(one) for one in _ids_of([text])[0]}
-        total = np.zeros(_N_DIMENSIONS)
-        for word in sorted(words):
-            total += np.random.default_rng(word).standard_normal(_N_DIMENSIONS)
-        return (total / max(float(np.linalg.norm(total)), 1e-9)).astype(np.float32)
-
-
-def _sequence(said: str, constraint: StringSequence, seed: int) -> list[str]:
-    """Keep what the rule said and the constraint allows; draw what is missing."""
-    allowed = set(constraint.strings)
-    kept = [one for one in said.split(constraint.delimiter) if one in allowed]
-    if not constraint.repeats:
-        kept = list(dict.fromkeys(kept))
-    kept = kept[: constraint.n]
-    if kept and not constraint.exactly:
-        return kept
-    rng = np.random.default_rng(seed)
-    missing = constraint.n - len(kept)
-    if constraint.repeats:
-        left = list(constraint.strings)
-        return kept + [left[place] for place in rng.integers(len(left), size=missing)]
-    left = [one for one in constraint.strings if one not in set(kept)]
-    return kept + [left[place] for place in rng.permutation(len(left))[:missing]]
-
-
-def _ids_of(texts: Sequence[str]) -> list[NDArray[np.int32]]:
-    """Give one number a word or sign, from its own letters."""
-    return [
-        np.array(
-            [int.from_bytes(_digest(piece)[:4], "little") >> 1 for piece in _PIECE.findall(text)],
-            dtype=np.int32,
-        )
-        for text in texts
-    ]
-
-
-def _text(prompt: Prompt | str) -> str:
-    return prompt if isinstance(prompt, str) else plain_text(prompt)
-
-
-def _digest(*texts: str) -> bytes:
-    return hashlib.blake2b("\0".join(texts).encode(), digest_size=16).digest()
-
-
-def _chance(*texts: str) -> float:
-    return int.from_bytes(_digest(*texts)[:6], "little") / 2**48
+        return chance_vector(text)
 
 
 def _listed(capabilities: Iterable[str]) -> str:
@@ -388,23 +348,3 @@ def _refuse_unknown(capabilities: Iterable[str]) -> None:
     if unknown:
         msg = f"There is no capability {unknown[0]!r}."
         raise InputError(msg, hint=f"choose among: {', '.join(get_args(Capability))}.")
-
-
-def load_fake(place: str, **_options: Any) -> ScriptedModel:
-    """Load a scripted model; see :func:`celloquy.lm.load_lm`.
-
-    Parameters
-    ----------
-    place
-        ``"echo"`` answers with the prompt itself, ``"chance"`` with numbers drawn from the
-        texts; else a script (:func:`celloquy.lm._fake_script.read_script`).
-    _options
-        What other backends need: device, precision and the like.
-    """
-    if place == "echo":
-        return ScriptedModel(name="fake:echo", answer=lambda prompt: prompt)
-    if place == "chance":
-        return ScriptedModel(name="fake:chance")
-    from celloquy.lm._fake_script import read_script
-
-    return read_script(Path(place))

@@ -6,7 +6,8 @@ import hashlib
 import json
 import math
 import threading
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,7 +17,6 @@ from celloquy.lm._protocol import Capability  # noqa: TC001 (pydantic reads it)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 class _Strict(BaseModel):
@@ -136,3 +136,21 @@ class _Said:
 
     def _entry(self, prompt: str) -> Entry | None:
         return next((entry for entry in self._script.entries if entry.fits(prompt)), None)
+
+
+def load_fake(place: str, **_options: Any) -> ScriptedModel:
+    """Load a scripted model; see :func:`celloquy.lm.load_lm`.
+
+    Parameters
+    ----------
+    place
+        ``"echo"`` answers with the prompt itself, ``"chance"`` with numbers drawn from the
+        texts; else a script (:func:`read_script`).
+    _options
+        What other backends need: device, precision and the like.
+    """
+    if place == "echo":
+        return ScriptedModel(name="fake:echo", answer=lambda prompt: prompt)
+    if place == "chance":
+        return ScriptedModel(name="fake:chance")
+    return read_script(Path(place))

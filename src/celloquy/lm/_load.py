@@ -19,7 +19,7 @@ BACKENDS: Registry[Callable[..., Any]] = Registry(
         "st": "celloquy.lm._sentence_load:load_sentence_encoder",
         "hf": "celloquy.lm._hf:load_hf",
         "openai": "celloquy.lm._endpoint:load_endpoint",
-        "fake": "celloquy.lm._fake:load_fake",
+        "fake": "celloquy.lm._fake_script:load_fake",
     },
 )
 
