@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -12,8 +14,12 @@ import torch
 
 import celloquy as cq
 from celloquy.errors import BackendError, CheckpointError, InputError
-from celloquy.training import merge, read_recipe, train
+from celloquy.training import build_corpus, merge, read_recipe, train
+from celloquy.training._model import adapter_settings
+from celloquy.training._recipe_train import AdapterPart
 from celloquy.training._run import RunFolder
+from corpora import cells, source
+from corpora import recipe as corpus_recipe
 from training_runs import examples, write_lines, write_setting
 
 pytestmark = pytest.mark.slow
@@ -89,6 +95,8 @@ def test_an_adapter_is_saved_alone_and_merged_into_one_model(tmp_path, capsys, m
     capsys.readouterr()
     saved = {path.name for path in result.model.iterdir()}
     assert saved == {"adapter_config.json", "adapter_model.safetensors"}
+    told = json.loads((result.model / "adapter_config.json").read_text())
+    assert told["base_model_name_or_path"] == "base"
     merged = merge(tmp_path / "run", tmp_path / "merged")
     apart = cq.load_lm(f"hf:{tmp_path / 'base'}", adapter=str(result.model))
     whole = cq.load_lm(f"hf:{merged}")
@@ -102,6 +110,43 @@ def test_an_adapter_is_saved_alone_and_merged_into_one_model(tmp_path, capsys, m
     half = merge(tmp_path / "run", tmp_path / "half", dtype="bf16")
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (half, merged)]
     assert sizes[0] < 0.6 * sizes[1]
+
+
+def test_a_large_model_is_merged_into_several_files_ch_10(tmp_path, capsys, monkeypatch):
+    result = train(write_setting(tmp_path, more=SHORT, n=16), tmp_path / "run")
+    monkeypatch.setattr("celloquy.training._merge.SHARD_SIZE", "200KB")
+    merged = merge(tmp_path / "run", tmp_path / "merged")
+    capsys.readouterr()
+    assert len(list(merged.glob("*.safetensors"))) > 1
+    lms = [cq.load_lm(f"hf:{folder}") for folder in (merged, result.model)]
+    whole, cut = (lm.score(["Genes: CD3D"], ["T cell", "B cell"]).logp for lm in lms)
+    np.testing.assert_array_equal(whole, cut)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_16_bits_learn_nearly_what_32_do(tmp_path, capsys, method):
+    more = f'{SHORT}[model]\nbase = "base"\nmethod = "{method}"\n[run]\nprecision = '
+    recipe = write_setting(tmp_path, more=more + '"fp32"\n')
+    train(recipe, tmp_path / "fp32")
+    recipe.write_text(recipe.read_text().replace('"fp32"', '"bf16"'))
+    train(recipe, tmp_path / "bf16")
+    capsys.readouterr()
+    np.testing.assert_allclose(losses(tmp_path / "bf16"), losses(tmp_path / "fp32"), rtol=0.03)
+
+
+def test_an_adapter_of_llama_3_1_8b_has_the_published_number_of_weights_ch_9():
+    peft = pytest.importorskip("peft")
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    config = LlamaConfig(
+        vocab_size=128_256, hidden_size=4_096, intermediate_size=14_336, num_hidden_layers=32,
+        num_attention_heads=32, num_key_value_heads=8,
+    )  # fmt: skip
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = AutoModelForCausalLM.from_config(config)
+        wrapped = peft.get_peft_model(model, adapter_settings(AdapterPart(), "lora", base="b"))
+    assert sum(w.numel() for w in wrapped.parameters() if w.requires_grad) == 20_971_520
 
 
 def test_a_merge_needs_the_base_that_was_trained_and_a_finished_run(tmp_path, capsys):
@@ -133,6 +178,30 @@ def test_an_encoder_decoder_learns_too(tmp_path, capsys):
     total = sum(-float(lm.score([line["prompt"]], [line["answer"]]).logp[0, 0]) for line in lines)
     n_tokens = sum(len(lm.format.answer_ids(line["answer"], ends=True)) for line in lines)
     assert result.loss == pytest.approx(total / n_tokens, rel=1e-4)
+
+
+def test_a_corpus_is_learned_from_and_its_validation_part_chooses(tmp_path, capsys):
+    cells().write_h5ad(tmp_path / "cells.h5ad")
+    held = {"by": "donor", "validation": ["d3"], "test": ["d4"]}
+    tasks = ["cell_type", "masked_genes"]
+    asked = corpus_recipe([source(tmp_path / "cells.h5ad")], tasks, split=held)
+    corpus = build_corpus(asked, tmp_path / "corpus")
+    recipe = write_setting(tmp_path, more=SHORT)
+    text = recipe.read_text().partition("\n")[2]
+    recipe.write_text(f'data = {{ corpus = "corpus" }}\n{text}')
+    result = train(recipe, tmp_path / "run")
+    capsys.readouterr()
+    counts = RunFolder(tmp_path / "run").record()["result"]["examples"]
+    assert counts["train"]["n"] == corpus.n("train")
+    assert counts["valid"]["n"] == corpus.n("validation")
+    assert set(result.metrics) == {"cell_type"}
+    lm = cq.load_lm(f"hf:{result.model}")
+    examples_ = [e for e in corpus.examples("validation") if e.task == "cell_type"]
+    labels = ["B cell", "NK cell", "T cell"]
+    logp = lm.score([e.prompt for e in examples_], labels).logp
+    said = [labels[best] for best in logp.argmax(axis=1)]
+    expected = cq.tasks.METRICS["macro_f1"].measure([e.answer for e in examples_], said)
+    assert result.metrics["cell_type"]["macro_f1"] == pytest.approx(expected)
 
 
 def test_a_model_is_trained_from_random_weights_by_its_settings_alone(tmp_path, capsys):
