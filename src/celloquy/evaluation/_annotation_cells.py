@@ -13,7 +13,7 @@ import pandas as pd
 from celloquy._runtime import closest
 from celloquy.errors import InputError
 from celloquy.io import read_obs
-from celloquy.learn import UNKNOWN
+from celloquy.learn import NO_LABEL, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 Cells: TypeAlias = "AnnData | pd.DataFrame | str | os.PathLike[str]"
 """An AnnData, its obs, a file of cells, or a .csv, .tsv or .parquet table with a row a cell."""
 _TABLES = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
-_LIKE_UNKNOWN = {"unknown", "unassigned", "unlabelled", "unlabeled", "none", "nan", "na", ""}
 
 
 @dataclass(frozen=True)
@@ -297,7 +296,7 @@ def _unanswered(labels: NDArray[np.object_], unknown: Sequence[str], *, column: 
             f"{several(int(hit.sum()), 'prediction')} {label!r} in {column!r} counted as "
             f"{UNKNOWN!r}."
         )
-    alike = sorted({one for one in set(labels) - {UNKNOWN} if one.casefold() in _LIKE_UNKNOWN})
+    alike = sorted({one for one in set(labels) - {UNKNOWN} if one.casefold() in NO_LABEL})
     for label in alike:
         n = int((labels == label).sum())
         notes.append(

@@ -26,7 +26,14 @@ from celloquy.learn._labels import choose_cells, label_codes
 from celloquy.learn._logistic import LogisticRegression
 from celloquy.learn._mlp import NeuralNet
 from celloquy.learn._neighbours import NeighbourIndex, Neighbours
-from celloquy.learn._predictions import UNKNOWN, Majority, Predictions, Thresholds, majority
+from celloquy.learn._predictions import (
+    NO_LABEL,
+    UNKNOWN,
+    Majority,
+    Predictions,
+    Thresholds,
+    majority,
+)
 from celloquy.learn._recipe import Recipe
 from celloquy.learn._reference import Overlap, Reference, fit_reference, measure_overlap
 from celloquy.learn._reference_files import load_reference, save_reference
@@ -39,6 +46,7 @@ from celloquy.learn._values import LogValues
 from celloquy.learn._weighted import weighted_gene_vectors
 
 __all__ = [
+    "NO_LABEL",
     "UNKNOWN",
     "Ancestry",
     "AnswerCalibration",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from celloquy.errors import InputError
 from celloquy.learn import (
-    UNKNOWN,
+    NO_LABEL,
     CellBlock,
     Overlap,
     Recipe,
@@ -174,7 +175,8 @@ def _labelled(
     ):
         labels = obs_column(cells.stream, label_key)
         words = labels.astype(str).str.strip()
-        labelled = np.flatnonzero((labels.notna() & ~words.isin(["", UNKNOWN])).to_numpy())
+        is_label = labels.notna() & ~words.str.casefold().isin(NO_LABEL)
+        labelled = np.flatnonzero(is_label.to_numpy())
         if not len(labelled):
             msg = f"No cell of '{cells.stream.source}' has a label in {label_key!r}."
             raise InputError(msg, hint="name the column that holds the labels.")
@@ -188,8 +190,23 @@ def _labelled(
             "slot": cells.stream.slot,
             **({} if reader is None else {"text": reader.record()}),
         }
+    counted = words[labels.notna() & ~is_label & (words != "")].value_counts()
+    left_out = {str(word): int(n) for word, n in counted.items()}
+    if left_out:
+        _tell_left_out(left_out, label_key)
+        provenance = {**provenance, "left_out": left_out}
     chosen = [str(label) for label in labels.iloc[rows]]
     return _Labelled(block, chosen, names, len(labelled), recipe, provenance)
+
+
+def _tell_left_out(left_out: dict[str, int], label_key: str) -> None:
+    """Warn of cells whose label says that they have none."""
+    told = ", ".join(f"{n:,} {word!r}" for word, n in left_out.items())
+    warnings.warn(
+        f"Cells of the reference without a label in {label_key!r} are not learned from: {told}.",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 _SAID = {
