@@ -16,6 +16,7 @@ from sklearn.metrics import f1_score
 from celloquy.errors import InputError
 from celloquy.evaluation import data_folder, known_suites, load_suite, run_suite, set_records
 from celloquy.evaluation._suite_cells import SuiteCells
+from celloquy.lm import ScriptedModel
 from suite_cells import FOLDS, LEFT_OUT, SUITE, write_cells, write_suite
 
 
@@ -128,6 +129,23 @@ def test_a_second_run_measures_nothing_again_and_only_what_is_missing(run, suite
     after = {path: path.stat().st_mtime_ns for path in sorted((out / "cells").iterdir())}
     assert [path for path in files if after[path] != before[path]] == [files[3]]
     assert [f["prediction"] for f in again] == [f["prediction"] for f in records]
+
+
+def test_a_language_model_that_scores_is_asked_for_the_label(folder, tmp_path):
+    text = LEFT_OUT.replace("n_cells = 15", 'n_cells = 6\ntask = "cell_type"')
+    first = {"B": 0, "NK": 10, "T": 20}  # type number k has the genes 10 k to 10 k + 9 as markers
+
+    def count(prompt, label):
+        named = set(prompt.split())
+        return float(len(named & {f"GENE{first[label] + i}" for i in range(10)}))
+
+    lm = ScriptedModel(logp=count)
+    suite = load_suite(write_suite(tmp_path / "s.toml", text))
+    records = run_suite(suite, folder, out=tmp_path / "out", lms=[lm])
+    asked = [found for found in records if found["method"]["name"].endswith(" asked")]
+    assert [found["case"]["query"] for found in asked] == ["a", "b", "c"]
+    assert {found["method"]["head"] for found in asked} == {"asked, no reference"}
+    assert np.mean([found["metrics"]["accuracy"] for found in asked]) > 0.8
 
 
 def test_results_of_other_cells_are_refused_and_replaced_only_if_asked(run, suite, folder):

@@ -54,6 +54,8 @@ class SuiteModels:
         Loaded language models, or what :func:`celloquy.load_lm` takes.
     n_top_genes
         Genes of a cell that are read.
+    task
+        Task by which those that score are asked; `None` asks none.
     options
         How they run.
     """
@@ -63,11 +65,13 @@ class SuiteModels:
         lms: Sequence[str | LanguageModel],
         *,
         n_top_genes: int,
+        task: str | None = None,
         options: LmOptions | None = None,
     ) -> None:
         named = {lm if isinstance(lm, str) else lm.name: lm for lm in lms}
         self.given: dict[str, str | LanguageModel] = dict(named)
         self.n_top_genes = n_top_genes
+        self.task = task
         self.options = options or LmOptions()
 
     @property
@@ -119,9 +123,9 @@ class SuiteModels:
             obs=pd.DataFrame(index=pd.Index(names)),
             var=pd.DataFrame(index=pd.Index(cells.vocabulary.names)),
         )
-        options = PredictOptions(probabilities=True, min_score=0.0)
-        lm = self.loaded(name)
-        found = predict(adata, "cell_type", lm=lm, labels=labels.tolist(), options=options)
+        options = PredictOptions(probabilities=True, min_score=0.0, n_top_genes=self.n_top_genes)
+        lm, task = self.loaded(name), self.task or "cell_type"
+        found = predict(adata, task, lm=lm, labels=labels.tolist(), options=options)
         told = np.full((cells.n_obs, len(labels)), np.nan)
         if found.probabilities is not None:
             place = [list(found.labels_of_probabilities).index(label) for label in labels]

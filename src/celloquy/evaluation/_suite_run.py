@@ -73,7 +73,9 @@ def run_suite(
         be measured.
     """
     cells = SuiteCells(suite, folder)
-    models = SuiteModels([*suite.lms, *lms], n_top_genes=suite.n_top_genes, options=options)
+    models = SuiteModels(
+        [*suite.lms, *lms], n_top_genes=suite.n_top_genes, task=suite.task, options=options
+    )
     stamp = {
         "cells": hashlib.sha256((suite.digest() + json.dumps(cells.record())).encode()).hexdigest(),
         "celloquy": version("celloquy"),
