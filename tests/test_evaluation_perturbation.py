@@ -113,8 +113,12 @@ def test_baselines_are_the_means_worked_by_hand():
 
 def test_the_mean_of_others_leaves_out_the_one_that_is_asked_for():
     means = np.array([[0.0], [3.0], [9.0]])
-    found, n = mean_of_others(means, np.arange(3), control=np.zeros(1))
-    assert (found.ravel().tolist(), n.tolist()) == ([6.0, 4.5, 1.5], [2, 2, 2])
+    found = mean_of_others(means, np.arange(3), control=np.zeros(1))
+    assert found.ravel().tolist() == [6.0, 4.5, 1.5]
+    rest = mean_of_others(means, np.array([0]), control=np.zeros(1))
+    assert rest.ravel().tolist() == [6.0]
+    alone = mean_of_others(means[:1], np.array([0]), control=np.array([7.0]))
+    assert alone.ravel().tolist() == [7.0]
 
 
 def test_the_same_perturbation_in_another_context_is_a_baseline():
@@ -183,6 +187,14 @@ def test_a_perturbation_of_one_cell_has_no_ceiling_and_is_told():
     assert lonely.ceiling == {}
     assert lonely.intervals == {}  # one perturbation: no interval over perturbations
     assert np.isnan(lonely.metrics["discrimination"])  # nothing to tell it from
+
+
+def test_one_perturbation_has_a_ceiling_but_nothing_to_tell_it_from():
+    real = drawn()
+    only = real[:24].copy()
+    report = evaluate_perturbation(only, real=only)
+    assert report.ceiling["pearson_delta"] > 0.5
+    assert np.isnan([report.ceiling["discrimination"], report.ceiling["pearson_centred"]]).all()
 
 
 def test_a_small_control_is_told():

@@ -107,10 +107,10 @@ def wasserstein(first: Vectors, second: Vectors) -> float:
     >>> wasserstein(np.array([[0.0], [1.0]]), np.array([[1.0], [3.0]]))
     1.5
     """
-    ot = _transport()
+    pot = _transport()
     _refuse_few(first, second)
     cost = np.sqrt(squared_distances(first, second))
-    found = ot.emd2(_even(first), _even(second), cost, numItermax=1_000_000)
+    found = pot.emd2(_even(first), _even(second), cost, numItermax=1_000_000)
     return float(found)
 
 
@@ -128,11 +128,11 @@ def gromov_wasserstein(first: Vectors, second: Vectors) -> float:
     >>> round(gromov_wasserstein(cells + 5, cells), 6)
     0.0
     """
-    ot = _transport()
+    pot = _transport()
     _refuse_few(first, second)
     one, other = (np.sqrt(squared_distances(side, side)) for side in (first, second))
     unit = _mean_of_pairs(other) or 1.0
-    found = ot.gromov.gromov_wasserstein2(
+    found = pot.gromov.gromov_wasserstein2(
         one / unit, other / unit, _even(first), _even(second), loss_fun="square_loss"
     )
     return float(max(found, 0.0))
@@ -166,7 +166,7 @@ def _transport() -> Any:  # noqa: ANN401 (untyped package)
     added = {name: value for name, value in off.items() if name not in os.environ}
     os.environ.update(added)
     try:
-        return require("ot", extra="evaluate", why="to transport cells")
+        return require("ot", extra="evaluate", why="to move cells")  # codespell:ignore ot
     finally:
         for name in added:
             del os.environ[name]

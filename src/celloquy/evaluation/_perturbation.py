@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 N_SPLITS = 3
 FEW_CONTROLS = 200
 FEW_CELLS = 10
+COMPARING = ["pearson_centred", "discrimination", "centroid_accuracy"]
+"""Metrics that take a second perturbation."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -164,7 +166,7 @@ def _measure(
         [mean_of_cells(told.values[here & (told.perturbations == name)]) for name in names]
     )
     means = context.means
-    reference, n_others = mean_of_others(means, asked, control=context.control)
+    reference = mean_of_others(means, asked, control=context.control)
     changed = np.stack([context.changed(context.cells[i]) for i in asked])
     targets = target_genes(names, context.genes, separator=separator)
 
@@ -173,8 +175,8 @@ def _measure(
             profiles, means, asked=asked, control=context.control, reference=reference,
             changed=changed, targets=targets,
         )  # fmt: skip
-        if not n_others.all() or len(means) < 2:  # nothing to centre on, nothing to tell apart
-            found[["pearson_centred", "discrimination", "centroid_accuracy"]] = np.nan
+        if len(means) < 2:  # nothing to centre on, nothing to tell apart
+            found[COMPARING] = np.nan
         found.insert(0, "perturbation", names)
         return found.iloc[np.flatnonzero(~np.isnan(profiles).any(axis=1))]
 
@@ -190,6 +192,8 @@ def _measure(
     if len(halves):
         unchanged = rows.set_index("perturbation")["n_changed"].reindex(halves.index) == 0
         halves.loc[unchanged, ["direction_match", "de_overlap"]] = np.nan
+        if len(means) < 2:
+            halves[COMPARING] = np.nan
         halves = halves.rename_axis("perturbation").reset_index()
     return _Part(rows, {name: judge(profiles) for name, profiles in cheap.items()}, halves)
 

@@ -59,9 +59,7 @@ def parts_of(name: str, separator: str) -> list[str]:
     return [part for part in parts if part]
 
 
-def mean_of_others(
-    means: Floats, asked: NDArray[np.int64], *, control: Floats
-) -> tuple[Floats, Floats]:
+def mean_of_others(means: Floats, asked: NDArray[np.int64], *, control: Floats) -> Floats:
     """Give the mean profile of other perturbations for each one asked for.
 
     Others are those that were not asked for, as a model may have been trained on them; where
@@ -69,16 +67,15 @@ def mean_of_others(
 
     Returns
     -------
-    The means, shape ``(n_asked, n_genes)``, and how many went into each, shape ``(n_asked,)``.
+    The means; shape ``(n_asked, n_genes)``.
     """
     rest = np.setdiff1d(np.arange(len(means)), asked)
     if len(rest):
-        mean = means[rest].mean(axis=0)
-        return np.tile(mean, (len(asked), 1)), np.full(len(asked), float(len(rest)))
+        return np.tile(means[rest].mean(axis=0), (len(asked), 1))
     n = len(means) - 1
     if n == 0:
-        return control[None].copy(), np.zeros(1)
-    return (means.sum(axis=0) - means[asked]) / n, np.full(len(asked), float(n))
+        return control[None].copy()
+    return np.asarray((means.sum(axis=0) - means[asked]) / n)
 
 
 def baseline_predictions(
@@ -112,7 +109,7 @@ def baseline_predictions(
     not there.
     """
     means, control = context.means, context.control
-    usual, _ = mean_of_others(means, asked, control=control)
+    usual = mean_of_others(means, asked, control=control)
     found = {NO_CHANGE: np.tile(control, (len(asked), 1)), MEAN: usual}
     place = {name: i for i, name in enumerate(context.perturbations)}
     parts = [parts_of(context.perturbations[i], separator) for i in asked]
@@ -162,7 +159,7 @@ def measure_halves(
     targets = target_genes(
         [context.perturbations[i] for i in kept], context.genes, separator=separator
     )
-    reference, _ = mean_of_others(means, kept, control=context.control)
+    reference = mean_of_others(means, kept, control=context.control)
     tables = []
     for split in range(n_splits):
         real, told, changed = means.copy(), [], []
