@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import warnings
 from contextlib import closing
@@ -10,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from celloquy._runtime import cache_folder, require
+from celloquy._runtime import cache_folder
 from celloquy.lm._answer_sets import answer_sets, constraints_of, one_seed_each
 from celloquy.lm._endpoint_ask import Asker, probe_body
-from celloquy.lm._endpoint_bodies import PATHS, closed_question, most_tokens, open_question
-from celloquy.lm._endpoint_http import HEADERS, Connection, tls
+from celloquy.lm._endpoint_bodies import closed_question, open_question
+from celloquy.lm._endpoint_http import Connection
 from celloquy.lm._endpoint_manners import Manners
+from celloquy.lm._endpoint_notice import notice, shown_request
 from celloquy.lm._endpoint_options import EndpointOptions
 from celloquy.lm._endpoint_plan import EndpointPlan, plan_endpoint
 from celloquy.lm._endpoint_results import DryRun, EndpointScores, as_scores
@@ -29,7 +29,6 @@ from celloquy.lm._remote import (
     read_address,
     read_secret,
     refuse_identifiers,
-    what_leaves,
 )
 
 if TYPE_CHECKING:
@@ -371,47 +370,15 @@ class Endpoint:
         n_texts: Sequence[int] | None = None,
     ) -> str:
         """Say what leaves, for how many cells, at what cost."""
-        most = sum((most_tokens(question(row)) for row in range(len(rows))), Tokens())
-        if n_texts is not None and self._is_exact:
-            sent = [most_tokens(question(row)).sent * n for row, n in enumerate(n_texts)]
-            most = Tokens(sum(sent), sum(n_texts))
-        n_cells, fields = self._expected or (len(rows), ())
-        share = n_cells / max(1, len(rows))
-        most = Tokens(math.ceil(most.sent * share), math.ceil(most.received * share))
-        parts = [*what_leaves(rows)]
-        if fields:
-            parts.append(f"of obs: {', '.join(fields)}")
-        where = "this machine" if self._address.is_own else f"'{self._address.host}'"
-        cost = self._spend.cost_of(most)
-        said = [
-            f"To {where} ('{self._address.model}'): {', '.join(parts)}",
-            f"{n_cells:,} cell{'s' * (n_cells != 1)}",
-            f"about {most.sent:,} tokens, and up to {most.received:,} back",
-            "price not stated" if cost is None else f"at most about {cost:.2g} at the price stated",
-        ]
-        if n_texts is not None and self._is_exact is None:
-            said.append(f"{max(n_texts)} times the tokens if it gives log-probabilities")
-        if self._address.is_open:
-            said.append("unencrypted")
-        return f"{'; '.join(said)}. No barcodes, no file names."
+        return notice(
+            rows, question, address=self._address, spend=self._spend, n_texts=n_texts,
+            is_exact=self._is_exact, expected=self._expected,
+        )  # fmt: skip
 
     def _shown(self, body: Body) -> str:
         """Write a request as it would be sent, with the key masked."""
-        httpx = require("httpx", extra="remote", why="to ask a server")
-        path = PATHS["completions" if "prompt" in body else "chat"]
-        with httpx.Client(verify=tls(), trust_env=False, headers=HEADERS) as client:
-            request = client.build_request(
-                "POST",
-                self._address.url + path,
-                json=self._manners.applied(body),
-                headers=self._secret.headers(),
-            )
-        headers = [
-            f"{name}: {'Bearer ***' if name.lower() == 'authorization' else value}"
-            for name, value in request.headers.items()
-        ]
-        content = self._secret.masked(request.content.decode())
-        return "\n".join([f"POST {request.url}", *headers, "", content])
+        applied = self._manners.applied(body)
+        return shown_request(applied, address=self._address, secret=self._secret)
 
 
 def _to_stderr(line: str) -> None:
