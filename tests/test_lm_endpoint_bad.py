@@ -31,8 +31,8 @@ def connect(server, **options):
         (refused(500, "oops"), "status 500: 'oops'"),
         ((503, b"<html>busy</html>", {}), "status 503: '<html>busy</html>'"),
         ("close", r"the connection failed \(RemoteProtocolError\)"),
-        (b"<html>please log in</html>", "no answer of the protocol .*: '<html>please log in"),
-        (b'{"choices": [{"message"', "no answer of the protocol"),
+        (b"<html>please log in</html>", r"\(no whole JSON\): '<html>please log in"),
+        (b'{"choices": [{"message"', r"no answer of the protocol \(no whole JSON\)"),
         (b"\xff\xfe", "no answer of the protocol"),
         (b"[1, 2]", r"no answer of the protocol \(no choices\)"),
         ({"choices": []}, r"no answer of the protocol \(no choices\)"),
@@ -53,6 +53,9 @@ def test_what_may_pass_is_asked_again_and_told_in_the_end(bad, what):
         ) as told:
             connect(server).score(["CD3E"], TYPES)
         assert told.value.retryable
+        is_garbage = "no answer of the protocol" in str(told.value)
+        way_out = "check that the URL" if is_garbage else "give the same command again later."
+        assert told.value.hint.startswith(way_out)
         assert len(server.asked) == 3
 
 
@@ -71,6 +74,7 @@ def test_all_tries_together_end_at_the_deadline():
         with pytest.raises(BackendError, match=r"^Prompt 0 was not answered within 0\.2 s") as told:
             connect(server, deadline=0.2).score(["CD3E"], TYPES)
         assert told.value.retryable
+        assert "deadline" in told.value.hint
         assert len(server.asked) == 1
 
 
@@ -174,8 +178,9 @@ def test_a_proxy_of_the_environment_is_not_used_unless_asked_for(monkeypatch):
 
 def test_a_server_that_is_not_there_is_told():
     lm = load_endpoint("tiny@http://127.0.0.1:9/v1", options=EndpointOptions(**HASTY))
-    with pytest.raises(BackendError, match=r"the connection failed \(ConnectError\)"):
+    with pytest.raises(BackendError, match=r"the connection failed \(ConnectError\)") as told:
         lm.generate(["x"], seeds=[0])
+    assert told.value.hint == "check that a server listens at this address."
 
 
 def test_an_answer_without_end_is_left(monkeypatch):

@@ -89,13 +89,29 @@ def test_a_cap_that_is_hit_in_the_middle_stops_before_it_and_keeps_what_was_paid
             BackendError, match=r"spend cap of .* could be passed at prompt 6: 0\.0012 is"
         ) as told:
             lm.score(prompts, TYPES)
-        assert "6 answers of this run are kept" in told.value.hint
+        assert told.value.hint.startswith(
+            "raise `max_cost` (`--max-cost`) and run again; 6 answers"
+        )
         assert lm.record()["cost"] <= cap
         assert len(server.asked) == 6
         more = connect(server, max_cost=1.0, store=store, **PRICED)
         assert more.score(prompts, TYPES).best.tolist() == [0] * 20
     assert len(server.asked) == 20
     assert more.record()["n_answers_kept_before"] == 6
+
+
+@pytest.mark.parametrize("prices", [{}, PRICED], ids=["free", "priced"])
+def test_answers_of_a_server_of_ones_own_are_kept_where_they_cost_something(prices):
+    prompts = [f"cell {number}" for number in range(20)]
+    with serving(lambda _: counted(50, 10)) as server:
+        lm = connect(server, max_spent_tokens=500, concurrency=1, **prices)
+        with pytest.raises(BackendError, match="The cap of 500 tokens could be passed") as told:
+            lm.score(prompts, TYPES)
+        paid = len(server.asked)
+        kept = f"; {paid} answers of this run are kept" if prices else ""
+        assert told.value.hint == f"raise `max_spent_tokens` and run again{kept}."
+        connect(server, **prices).score(prompts, TYPES)
+    assert len(server.asked) == 20 + (0 if prices else paid)
 
 
 def test_requests_under_way_at_once_cannot_pass_the_cap_together():

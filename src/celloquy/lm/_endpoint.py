@@ -77,7 +77,8 @@ class Endpoint:
         self.capabilities: frozenset[Capability] = frozenset({"score", "generate"})
         self.tell: Callable[[str], None] = _to_stderr
         """Takes the line that is said before anything leaves."""
-        self._spend, self._manners = Spend(self.options), Manners()
+        self._spend = Spend(self.options, keeps=self._store_path() is not None)
+        self._manners = Manners()
         self._seen: dict[tuple[str, str], None] = {}
         self._is_exact = {"exact": True, "schema": False}.get(self.options.scoring)
         if self._is_exact is None and self._spend.cost_of(Tokens()) is not None:
@@ -331,7 +332,8 @@ class Endpoint:
     def _store_path(self) -> Path | None:
         store = self.options.store
         if store is None:
-            store = not self._address.is_own
+            is_paid = self.options.price_in is not None or self.options.price_out is not None
+            store = is_paid or not self._address.is_own
         if isinstance(store, bool):
             return cache_folder() / STORE_NAME if store else None
         return store

@@ -54,9 +54,10 @@ class StatusError(BackendError):
 class _PassingError(Exception):
     """A try failed in a way that the next may not."""
 
-    def __init__(self, reason: str, *, wait: float | None = None) -> None:
+    def __init__(self, reason: str, *, wait: float | None = None, hint: str = "") -> None:
         super().__init__(reason)
         self.wait = wait
+        self.hint = hint or "give the same command again later"
 
 
 @functools.cache
@@ -173,8 +174,8 @@ class Connection:
         except TimeoutError as error:
             msg = f"{what} was not answered within {self._options.deadline:g} s."
             msg = msg[0].upper() + msg[1:]
-            hint = "answers so far are kept: try again later, or raise `deadline`."
-            raise BackendError(msg, hint=hint, retryable=True) from error
+            hint = "give the same command again later, or raise `EndpointOptions(deadline=…)`"
+            raise BackendError(msg, hint=hint + self._kept(), retryable=True) from error
         finally:
             self._spend.settle(most, used, is_answered=is_answered)
             self._n_under_way -= 1
@@ -222,9 +223,12 @@ class Connection:
             url, n = self._address.url, self._options.attempts
             msg = f"{what} had no answer from '{url}' in {n} tries: {error}."
             msg = msg[0].upper() + msg[1:]
-            hint = "answers so far are kept: try again later, or lower `concurrency`."
-            raise BackendError(msg, hint=hint, retryable=True) from error
+            raise BackendError(msg, hint=error.hint + self._kept(), retryable=True) from error
         return found
+
+    def _kept(self) -> str:
+        """End a hint: say that answers are kept, where they are."""
+        return "; answers so far are kept." if self._store.keeps else "."
 
     def _wait(self, state: Any) -> float:  # noqa: ANN401 (a class of tenacity)
         """Seconds before the next try: what the server says, else doubled and drawn."""
@@ -281,6 +285,10 @@ class Connection:
         except (TimeoutError, self._httpx.TimeoutException) as error:
             reason = f"no whole answer within {self._options.timeout:g} s"
             raise _PassingError(reason) from error
+        except self._httpx.ConnectError as error:
+            reason = f"the connection failed ({type(error).__name__})"
+            hint = "check that a server listens at this address"
+            raise _PassingError(reason, hint=hint) from error
         except self._httpx.RequestError as error:
             reason = f"the connection failed ({type(error).__name__})"
             raise _PassingError(reason) from error
@@ -295,15 +303,31 @@ def _read(raw: bytes, read: Read) -> dict[str, Any]:
         If it is something else.
     """
     try:
-        answer = json.loads(raw)
+        answer = _json(raw)
         answer = answer if isinstance(answer, dict) else {}
         found = read(answer)
     except (ValueError, RecursionError, GarbageError) as error:
         begins = _quoted(raw[:60].decode("utf-8", "replace"))
         reason = f"what came is no answer of the protocol ({error}){begins}"
-        raise _PassingError(reason) from error
+        hint = "check that the URL ends where the protocol begins, in /v1, and that no login is due"
+        raise _PassingError(reason, hint=hint) from error
     told = {name: answer.get(name) for name in ("usage", "model", "system_fingerprint")}
     return told | {"found": found}
+
+
+def _json(raw: bytes) -> Any:  # noqa: ANN401 (whatever JSON holds)
+    """Read JSON.
+
+    Raises
+    ------
+    GarbageError
+        If it is none.
+    """
+    try:
+        return json.loads(raw)
+    except ValueError as error:
+        msg = "no whole JSON"
+        raise GarbageError(msg) from error
 
 
 def _used(answer: Mapping[str, Any], most: Tokens) -> Tokens:
@@ -355,7 +379,7 @@ def _way_out(status: int, said: str) -> str:
     if status in {401, 403}:
         return "set CELLOQUY_API_KEY to a key of this server that may use this model."
     if status in {402, 429}:
-        return "the account has no credit left; answers so far are kept."
+        return "the account has no credit left: add some, and give the same command again."
     if status == 404:
         return "check the model's name, and that the URL ends where the protocol begins, in /v1."
     if 300 <= status < 400:

@@ -55,8 +55,8 @@ class EndpointOptions:
     """The most tokens that may be sent and received together."""
     store: bool | Path | None = None
     """Whether answers are kept in the user's cache folder, or in a file of this path, so that
-    nothing is paid for twice; `None` keeps those of other machines only, as a server of one's
-    own may get another model under the same name."""
+    nothing is paid for twice; `None` keeps those of other machines and those that have a price,
+    as a server of one's own may get another model under the same name."""
     use_proxy: bool = False
     """Whether the proxy that the environment names is used; it would see what is sent."""
 

@@ -65,10 +65,12 @@ class Spend:
     ----------
     options
         Prices and caps.
+    keeps
+        Whether what is answered is kept for the next run, for messages.
     """
 
-    def __init__(self, options: EndpointOptions) -> None:
-        self._options = options
+    def __init__(self, options: EndpointOptions, *, keeps: bool = True) -> None:
+        self._options, self._keeps = options, keeps
         self._lock = threading.Lock()
         self._set_aside = Tokens()
         self.used = Tokens()
@@ -113,14 +115,14 @@ class Spend:
     def _over(self, after: Tokens, what: str) -> BackendError | None:
         options = self._options
         cost, cap = self.cost_of(after), options.max_cost
-        kept = f"{self.n_paid:,} answers of this run are kept: raise it and run again."
+        kept = f"; {self.n_paid:,} answers of this run are kept." if self._keeps else "."
         if cap is not None and cost is not None and cost > cap:
             msg = f"The spend cap of {cap:g} could be passed at {what}: {self.cost:.4g} is spent."
-            return BackendError(msg, hint=kept)
+            return BackendError(msg, hint=f"raise `max_cost` (`--max-cost`) and run again{kept}")
         if options.max_spent_tokens is not None and after.total > options.max_spent_tokens:
             msg = (
                 f"The cap of {options.max_spent_tokens:,} tokens could be passed at {what}: "
                 f"{self.used.total:,} are spent."
             )
-            return BackendError(msg, hint=kept)
+            return BackendError(msg, hint=f"raise `max_spent_tokens` and run again{kept}")
         return None

@@ -67,6 +67,11 @@ class AnswerStore:
     ) -> None:
         self.close()
 
+    @property
+    def keeps(self) -> bool:
+        """Whether answers are kept for the next time."""
+        return self._file is not None
+
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
