@@ -10,26 +10,13 @@ import pandas as pd
 import pytest
 
 import celloquy as cq
-from celloquy.errors import BackendError, InputError
+from asked_cells import LABELS, ask, rule_model, type_of
+from celloquy.errors import InputError
 from celloquy.io import write_h5ad
 from celloquy.lm import ScriptedModel
-from celloquy.roles import PredictOptions, ReadOptions
+from celloquy.roles import ReadOptions
 from celloquy.tasks import load_task
-from labelled_cells import TYPES, labelled_cells, log1p_of
-
-LABELS = ["B", "NK", "T"]
-
-
-def type_of(prompt):
-    """Name the type whose markers a prompt holds most of: GENE0 to 9 are of B, and so on."""
-    found = [
-        sum(f"GENE{10 * k + i} " in f"{prompt} " for i in range(10)) for k in range(len(TYPES))
-    ]
-    return TYPES[int(np.argmax(found))]
-
-
-def rule_model(**options):
-    return ScriptedModel(**{"answer": type_of, **options})
+from labelled_cells import labelled_cells, log1p_of
 
 
 @pytest.fixture
@@ -41,13 +28,6 @@ def adata():
 def path(adata, tmp_path):
     write_h5ad(adata, tmp_path / "cells.h5ad")
     return tmp_path / "cells.h5ad"
-
-
-def ask(source, task="cell_type", *, lm=None, labels=LABELS, options=None, **more):
-    given = {"n_top_genes": 30, **(options or {})}
-    return cq.predict(
-        source, task, lm=lm or rule_model(), labels=labels, options=PredictOptions(**given), **more
-    )
 
 
 # what a user gets
@@ -312,197 +292,3 @@ def test_a_group_with_two_values_of_a_field_is_refused(adata):
     adata.obs["donor"] = np.nan
     with pytest.raises(InputError, match="No cell has a value in 'donor'"):
         ask(adata, "multicell_tissue", labels=["a", "b"], options={"group_by": "donor"})
-
-
-# bad input
-
-
-@pytest.mark.parametrize(
-    ("task", "message", "hint"),
-    [
-        ("cell_typ", "no task 'cell_typ'; the closest is 'cell_type'", "choose one of"),
-        ("perturbation_response", "answered with genes, and `predict`", "celloquy generate"),
-        ("abstract", "answered with text", "celloquy generate"),
-        ("gene_property", "asks about no cell", "tasks show"),
-        ("multicell_tissue", "asks about several cells", "--group-by"),
-    ],
-)
-def test_a_task_that_cannot_be_predicted_is_refused(adata, task, message, hint):
-    with pytest.raises(InputError, match=message) as refusal:
-        ask(adata, task)
-    assert hint in refusal.value.hint
-
-
-def test_a_task_about_one_cell_takes_no_groups(adata):
-    with pytest.raises(InputError, match="asks about one cell, and `group_by`"):
-        ask(adata, options={"group_by": "cell_type"})
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"fields": {"organsm": "human"}}, "no input 'organsm'; the closest is 'organism'"),
-        ({"fields": {"cell_sentence": "A B"}}, "'cell_sentence' .* is the cells themselves"),
-        ({"obs_fields": {"organism": "speces"}}, "no column 'speces'; the closest is 'species'"),
-        ({"template": 99}, "has templates 0 to"),
-    ],
-)
-def test_inputs_that_the_task_does_not_have_are_refused_before_anything_is_asked(
-    adata, options, message
-):
-    adata.obs["species"] = "human"
-    lm = rule_model()
-    with pytest.raises(InputError, match=message):
-        ask(adata, lm=lm, options=options)
-    assert lm.n_asked == 0
-
-
-def test_an_input_without_a_value_is_asked_for(adata):
-    with pytest.raises(InputError, match="needs a value for 'drug'") as refusal:
-        ask(adata, "drug_sensitivity", labels=None)
-    assert "--set drug=" in refusal.value.hint
-
-
-def test_a_task_without_labels_asks_for_them(adata):
-    with pytest.raises(InputError, match="'cell_type' has no labels of its own, and neither has"):
-        ask(adata, labels=None)
-    with pytest.raises(InputError, match="The task has no label 'B'"):
-        ask(adata, "drug_sensitivity", options={"fields": {"drug": "x"}})
-
-
-def test_a_model_that_cannot_score_is_refused(adata):
-    lm = ScriptedModel(capabilities=["embed"])
-    with pytest.raises(InputError, match="cannot score answers; it can embed"):
-        ask(adata, lm=lm)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"n_top_genes": 0}, "`n_top_genes` must be at least 1"),
-        ({"min_score": 1.5}, "`min_score` is a probability"),
-        ({"fields": {"a": "1"}, "obs_fields": ["a"]}, "one value for all cells, and a column"),
-        ({"best_only": True, "probabilities": True}, "`best_only` gives no probabilities"),
-    ],
-)
-def test_options_that_contradict_are_refused(options, message):
-    with pytest.raises(InputError, match=message):
-        PredictOptions(**options)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, "no table of parents"),
-        ("child\tparents\na\tb\n", "no column 'parent'; the closest is 'parents'"),
-        ("child\tparent\na\t\n", "Line 2 of 'parents.tsv' has no parent"),
-        ("child\tparent\nB\tx\nx\tB\n", "in a circle"),
-        ("a\tb\nc\td\te\tf\n", "no tab-separated table|no column 'child'"),
-    ],
-)
-def test_a_table_of_parents_that_is_none_is_refused(adata, text, message, tmp_path):
-    if text is not None:
-        (tmp_path / "parents.tsv").write_text(text)
-    with pytest.raises(InputError, match=message):
-        ask(adata, options={"parents": tmp_path / "parents.tsv"})
-
-
-def test_what_exists_is_not_written_over(adata, path, tmp_path):
-    ask(adata)
-    lm = rule_model()
-    with pytest.raises(InputError, match="`obs` has 'cell_type_celloquy' already"):
-        ask(adata, lm=lm)
-    assert lm.n_asked == 0
-    (tmp_path / "out.h5ad").write_text("mine")
-    with pytest.raises(InputError, match="exists already"):
-        ask(path, lm=lm, out=tmp_path / "out.h5ad")
-    assert lm.n_asked == 0
-
-
-def test_a_failure_of_the_model_names_the_cell(adata):
-    class Failing(ScriptedModel):
-        def score(self, prompts, answers, **options):
-            message = "Row 12: the server gave up"
-            raise BackendError(message, hint="wait.", retryable=True)
-
-    with pytest.raises(BackendError, match="Cell 'cell2-12': the server") as failure:
-        ask(adata, lm=Failing())
-    assert failure.value.hint == "wait."
-    assert failure.value.retryable
-
-
-# calibration
-
-
-def sure_of_two(prompt, answer):
-    """Find the right type 0.99 likely; for every third cell, the wrong one."""
-    right = type_of(prompt)
-    is_wrong = prompt.count("GENE1") % 3 == 0
-    said = TYPES[(TYPES.index(right) + is_wrong) % 3]
-    return math.log(0.99 if answer == said else 0.005)
-
-
-def test_a_calibration_on_other_cells_makes_scores_honest(tmp_path):
-    known, new = labelled_cells(60, seed=3), labelled_cells(60, seed=4)
-    lm = ScriptedModel(logp=sure_of_two)
-    options = PredictOptions(n_top_genes=30)
-    file = tmp_path / "calibration.json"
-    made = cq.roles.calibrate(
-        known, "cell_type", lm=lm, labels=LABELS, label_key="cell_type", out=file, options=options
-    )
-    assert made.n_cells == 180
-    assert made.temperature > 1
-    raw = ask(new, lm=lm)
-    found = ask(new, lm=lm, options={"calibration": file, "min_score": 0}, overwrite=True)
-    right = (found.labels.astype(str) == new.obs["cell_type"].astype(str)).mean()
-    assert abs(float(found.score.mean()) - right) < 0.1 < abs(float(raw.score.mean()) - right)
-    assert found.record["calibrated"]
-    assert found.record["temperature"] == pytest.approx(made.temperature)
-    assert found.record["note"] == ""
-
-
-def test_cells_that_a_calibration_was_fitted_on_are_refused(tmp_path):
-    known = labelled_cells(20, seed=3)
-    lm = rule_model()
-    options = PredictOptions(n_top_genes=30)
-    made = cq.roles.calibrate(
-        known, "cell_type", lm=lm, labels=LABELS, label_key="cell_type", options=options
-    )
-    asked = lm.n_asked
-    mixed = ad.concat([labelled_cells(5, seed=4), known[:3]])
-    with pytest.raises(InputError, match=r"3 of 18 cells were used to fit .* 'cell3-0'"):
-        ask(mixed, lm=lm, options={"calibration": made})
-    assert lm.n_asked == asked
-    same_names = labelled_cells(5, seed=4)
-    same_names.obs_names = [f"cell3-{i}" for i in range(15)]  # barcodes meet by chance
-    assert ask(same_names, lm=lm, options={"calibration": made}).record["calibrated"]
-
-
-def test_a_calibration_for_something_else_is_refused(adata):
-    known = labelled_cells(20, seed=3)
-    made = cq.roles.calibrate(
-        known, "cell_type", lm=rule_model(), labels=LABELS, label_key="cell_type",
-        options=PredictOptions(n_top_genes=30),
-    )  # fmt: skip
-    for options, message in (
-        ({"calibration": made, "n_top_genes": 20}, "fitted with n_top_genes '30'"),
-        ({"calibration": made, "template": 1}, "fitted with template '0'"),
-        ({"calibration": made, "normalise": "tokens"}, "fitted with `normalise='none'`"),
-    ):
-        with pytest.raises(InputError, match=message):
-            ask(adata, options=options)
-    with pytest.raises(InputError, match="calibration is of 3 labels; 2 are asked"):
-        ask(adata, labels=["B", "T"], options={"calibration": made})
-
-
-def test_a_calibration_needs_labelled_cells_and_probabilities(adata):
-    more = {"lm": rule_model(), "labels": ["B cell", "T cell"], "label_key": "cell_type"}
-    with pytest.raises(InputError, match=r"No cell of .* has one of the labels in 'cell_type'"):
-        cq.roles.calibrate(adata, "cell_type", **more)
-    more |= {"labels": LABELS, "lm": rule_model(has_logp=False)}
-    with pytest.raises(InputError, match="cells have no scores"):
-        cq.roles.calibrate(adata, "cell_type", **more)
-    with pytest.raises(InputError, match="`prior_corrected` needs"):
-        ask(adata, lm=more["lm"], options={"prior_corrected": True})
-    with pytest.raises(InputError, match="`best_only` is set"):
-        cq.roles.calibrate(adata, "cell_type", **more, options=PredictOptions(best_only=True))
