@@ -41,3 +41,8 @@ def log1p_of(adata):
     scaled = counts / counts.sum(axis=1, keepdims=True) * 1e4
     made.X = sp.csr_matrix(np.log1p(scaled).astype(np.float32))
     return made
+
+
+def labels_of(annotation):
+    """Give the labels of an annotation as plain text."""
+    return annotation.labels.astype(str).tolist()
