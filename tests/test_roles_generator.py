@@ -288,3 +288,14 @@ def test_an_encoder_decoder_generates_cells(tmp_path):
 
 def test_it_is_a_name_of_the_package():
     assert cq.generate is generate
+
+
+def test_new_cells_do_not_take_the_place_of_their_control_cells(tmp_path):
+    path = tmp_path / "control.h5ad"
+    controls().write_h5ad(path)
+    before = path.read_bytes()
+    asked = {"control": path, "out": path, "overwrite": True}
+    with pytest.raises(InputError, match="holds the control cells: the new") as refusal:
+        made(says("CD3E"), "perturbation_response", {"perturbation": "x"}, **asked)
+    assert "another `out`" in refusal.value.hint
+    assert path.read_bytes() == before

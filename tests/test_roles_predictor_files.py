@@ -90,6 +90,29 @@ def test_a_file_gives_a_file_and_stays_as_it_is(reference, adata, tmp_path, endi
         cq.annotate(path, reference=reference, out=folder / "out.h5ad")
 
 
+def test_a_file_may_take_its_own_place_and_keeps_its_cells(reference, adata, tmp_path):
+    path = tmp_path / "cells.h5ad"
+    write_h5ad(adata, path)
+    cq.annotate(path, reference=reference, out=path, overwrite=True)
+    written = ad.read_h5ad(path)
+    np.testing.assert_array_equal(written.X.toarray(), adata.X.toarray())
+    assert written.obs.columns[0] == "cell_type"
+    assert "cell_type_celloquy" in written.obs
+
+
+def test_a_folder_does_not_take_its_own_place(reference, adata, tmp_path):
+    write_h5ad(adata, tmp_path / "cells.zarr")
+    (tmp_path / "link.zarr").symlink_to(tmp_path / "cells.zarr", target_is_directory=True)
+    before = sorted(tmp_path.rglob("*"))
+    for out in ("cells.zarr", "link.zarr"):
+        with pytest.raises(InputError, match="holds the cells themselves, and is a f") as refusal:
+            cq.annotate(
+                tmp_path / "cells.zarr", reference=reference, out=tmp_path / out, overwrite=True
+            )
+        assert "--out" in refusal.value.hint
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_file_without_out_is_only_looked_at(reference, adata, tmp_path):
     write_h5ad(adata, tmp_path / "cells.h5ad")
     before = (tmp_path / "cells.h5ad").read_bytes()

@@ -20,6 +20,7 @@ from celloquy.roles._generate_cells import cells_of
 from celloquy.roles._generate_options import GenerateOptions
 from celloquy.roles._generate_prompts import want
 from celloquy.roles._generate_several import write_several
+from celloquy.roles._targets import refuse_replacing
 
 if TYPE_CHECKING:
     import os
@@ -81,12 +82,14 @@ def generate(
     ------
     InputError
         If the task is not answered with cells, an input has no value, there is no list of
-        genes, genes cannot be written by the tokenizer or do not fit, or `out` exists.
+        genes, genes cannot be written by the tokenizer or do not fit, or `out` exists or is
+        the control cells' own file.
     """
     options = options or GenerateOptions()
     if out is not None:
         refuse_ending(Path(out))
         refuse_existing(Path(out), overwrite=overwrite)
+        refuse_replacing(options.control, Path(out))
     wanted = want(task, fields or {}, n=n, lm=lm, options=options)
     record = _record(wanted, seed)
     answers = _collect(wanted, record, seed=seed, out=out, overwrite=overwrite)
