@@ -46,7 +46,8 @@ VERBS = (
     benchmark, doctor, demo,
 )  # fmt: skip
 for verb in VERBS:
-    app.command()(verb)
+    # what a function raises is for readers of the code
+    app.command(help=(verb.__doc__ or "").partition("\n    Raises\n")[0])(verb)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(data, name="data")
 app.add_typer(tasks, name="tasks")
