@@ -143,7 +143,7 @@ def _codes(table: pa.Table, column: str, words: Sequence[str]) -> NDArray[np.int
 
 
 class MadeParts:
-    """Finished parts, mapped into memory.
+    """Finished parts, mapped into memory for as long as a shard is taken out of them.
 
     Parameters
     ----------
@@ -152,14 +152,11 @@ class MadeParts:
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._tables = []
-        self._orders: list[NDArray[np.uint64]] = []
+        self._paths = list(paths)
         self._starts: list[NDArray[np.int64]] = []
-        for path in paths:
-            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        for path in self._paths:
+            table = _mapped(path)
             parts = _codes(table, "part", PARTS) if len(table) else np.empty(0, np.int64)
-            self._tables.append(table)
-            self._orders.append(table["order"].to_numpy() if len(table) else np.empty(0, np.uint64))
             self._starts.append(np.searchsorted(parts, np.arange(len(PARTS) + 1)))
 
     def count(self, part: int) -> int:
@@ -178,16 +175,24 @@ class MadeParts:
         """
         low = np.uint64(number * 2**64 // n_shards)
         high = np.uint64(min((number + 1) * 2**64 // n_shards, 2**64 - 1))
-        is_last = number == n_shards - 1
         taken = [_MADE.empty_table()]
-        for table, orders, starts in zip(self._tables, self._orders, self._starts, strict=True):
-            here = orders[starts[part] : starts[part + 1]]
-            first = int(starts[part] + np.searchsorted(here, low, side="left"))
-            last = len(here) if is_last else int(np.searchsorted(here, high, side="left"))
-            taken.append(table.slice(first, int(starts[part]) + last - first))
+        for path, starts in zip(self._paths, self._starts, strict=True):
+            here = _mapped(path).slice(int(starts[part]), int(starts[part + 1] - starts[part]))
+            if not len(here):
+                continue
+            orders = here["order"].to_numpy()
+            first = int(np.searchsorted(orders, low, side="left"))
+            last = int(np.searchsorted(orders, high, side="left"))
+            last = len(here) if number == n_shards - 1 else last
+            taken.append(here.slice(first, last - first))
         whole = pa.concat_tables(taken).unify_dictionaries().combine_chunks()
         place = np.argsort(whole["order"].to_numpy(), kind="stable")
         return whole.take(pa.array(place)).drop_columns(["order"])
+
+
+def _mapped(path: Path) -> pa.Table:
+    """Map a part into memory; it is let go with the last table that looks into it."""
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
 def write_shard(table: pa.Table, path: Path) -> None:
