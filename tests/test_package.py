@@ -17,8 +17,8 @@ import pytest
 import celloquy as cq
 
 PACKAGES = [
-    "checks", "evaluation", "io", "knowledge", "learn", "lm", "lm.compat", "plotting", "roles",
-    "tasks", "tasks.compat", "text",
+    "checks", "evaluation", "evaluation.compat", "io", "knowledge", "learn", "lm", "lm.compat",
+    "plotting", "roles", "tasks", "tasks.compat", "text", "text.compat", "training",
 ]  # fmt: skip
 HEAVY = ["torch", "scanpy", "matplotlib", "sklearn", "numba", "transformers", "umap"]
 
@@ -151,8 +151,12 @@ def test_help_loads_nothing_heavy():
         ("celloquy", "py.typed"),
         ("celloquy.knowledge", "markers.tsv"),
         ("celloquy.evaluation", "blood_types.tsv"),
+        ("celloquy.evaluation", "cell_type_aliases.tsv"),
+        ("celloquy.evaluation", "suites/pbmc-transfer.toml"),
+        ("celloquy.lm", "checkpoints.yaml"),
         ("celloquy.tasks", "files/cell_type.yaml"),
         ("celloquy.text", "rank_curve_default.json"),
+        ("celloquy.training", "presets/c2s.toml"),
     ],
 )
 def test_the_files_that_the_code_reads_lie_in_the_package(package, name):

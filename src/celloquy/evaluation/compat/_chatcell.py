@@ -32,6 +32,13 @@ class Neighbourhoods:
 def character_distance(first: Sequence[str], second: Sequence[str]) -> NDArray[np.float64]:
     """Count characters to insert, delete or replace (AF-32); shape ``(n, m)``.
 
+    Parameters
+    ----------
+    first
+        n texts.
+    second
+        m texts.
+
     Examples
     --------
     >>> character_distance(["A B C", "CD8A CD3D"], ["A C B", "CD3D CD8A"]).diagonal().tolist()

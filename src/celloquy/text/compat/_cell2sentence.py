@@ -336,6 +336,15 @@ def cell2sentence_examples(
 ) -> pa.Table:
     """Put prompts and answers into the columns of Cell2Sentence's training examples.
 
+    Parameters
+    ----------
+    prompts
+        What is asked.
+    answers
+        What is answered, one a prompt.
+    task
+        Name of the task.
+
     Returns
     -------
     Columns ``sample_type`` (the task), ``model_input``, ``response``.
