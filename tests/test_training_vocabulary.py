@@ -113,7 +113,7 @@ def test_new_rows_start_as_the_mean_of_the_names_pieces_or_of_the_descriptions()
     old = model.get_input_embeddings().weight.detach().clone()
     written = model.get_output_embeddings().weight.detach().clone()
     told = {"CD40": "The cell is a B cell"}
-    added = add_genes(model, tokenizer, NEW, descriptions=told)
+    added = add_genes(model, tokenizer, genes=NEW, descriptions=told)
     ids = token_ids(tokenizer, NEW)
     for gene, start in (("HLA-DRB1", "HLA-DRB1"), ("CD40", told["CD40"])):
         pieces = bare.encode(f" {start}", add_special_tokens=False).ids
@@ -134,8 +134,8 @@ def tuned(base, folder, *, seq2seq=False):
     kind = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
     model = kind.from_pretrained(base)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(base)
-    added = add_genes(model, tokenizer, NEW)
-    rows = trainable_tokens(model, tokenizer, added)
+    added = add_genes(model, tokenizer, genes=NEW)
+    rows = trainable_tokens(model, tokenizer, added=added)
     target = ["q", "v"] if seq2seq else ["q_proj", "v_proj"]
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -148,7 +148,7 @@ def tuned(base, folder, *, seq2seq=False):
             wrapped(input_ids=ids, labels=ids).loss.backward()
             optimiser.step()
             optimiser.zero_grad()
-    save_adapter(wrapped, folder, added)
+    save_adapter(wrapped, folder, added=added)
     return wrapped.eval(), tokenizer, added
 
 
@@ -238,8 +238,8 @@ def test_a_t5_learns_the_rows_of_its_genes():
     tokenizer = t5_tokenizer()
     model = make_seq2seq(vocab_size=len(tokenizer))
     before = model.get_input_embeddings().weight.detach().clone()
-    added = add_genes(model, tokenizer, NEW)
-    rows = trainable_tokens(model, tokenizer, added)
+    added = add_genes(model, tokenizer, genes=NEW)
+    rows = trainable_tokens(model, tokenizer, added=added)
     head = model.get_output_embeddings().weight
     is_tied = head is model.get_input_embeddings().weight
     assert list(rows) == (["shared"] if is_tied else ["shared", "lm_head"])

@@ -92,8 +92,8 @@ def read_added_genes(folder: str | Path) -> AddedGenes | None:
 def add_genes(
     model: Any,  # noqa: ANN401 (a class of transformers)
     tokenizer: Any,  # noqa: ANN401 (a class of transformers)
-    genes: Sequence[str],
     *,
+    genes: Sequence[str],
     descriptions: Mapping[str, str] | None = None,
 ) -> AddedGenes:
     """Make genes single tokens of a base; both model and tokenizer are changed.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["AddedGenes", "add_genes", "save_adapter", "trainable_tokens"]
 
 
-def trainable_tokens(model: Any, tokenizer: Any, added: AddedGenes) -> dict[str, list[int]]:  # noqa: ANN401
+def trainable_tokens(model: Any, tokenizer: Any, *, added: AddedGenes) -> dict[str, list[int]]:  # noqa: ANN401
     """Say which rows of which tables PEFT shall train, for `LoraConfig`.
 
     Parameters
@@ -40,7 +40,7 @@ def trainable_tokens(model: Any, tokenizer: Any, added: AddedGenes) -> dict[str,
     return found
 
 
-def save_adapter(adapter: Any, folder: str | os.PathLike[str], added: AddedGenes) -> None:  # noqa: ANN401
+def save_adapter(adapter: Any, folder: str | os.PathLike[str], *, added: AddedGenes) -> None:  # noqa: ANN401
     """Save an adapter with what it learned alone: its layers and the rows of its genes.
 
     PEFT itself would store whole tables of embeddings as soon as a vocabulary grew. Here the
