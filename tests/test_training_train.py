@@ -112,6 +112,31 @@ def test_an_adapter_is_saved_alone_and_merged_into_one_model(tmp_path, capsys, m
     assert sizes[0] < 0.6 * sizes[1]
 
 
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_genes_become_tokens_and_what_is_asked_is_what_was_trained(tmp_path, capsys, method):
+    more = f'{SHORT}[model]\nbase = "base"\nmethod = "{method}"\nadd_genes = "genes.txt"\n'
+    (tmp_path / "genes.txt").write_text("MT-CO1\nHLA-DRA\n\nFCGR3A\n")
+    result = train(write_setting(tmp_path, more=more), tmp_path / "run")
+    capsys.readouterr()
+    base = f"hf:{tmp_path / 'base'}"
+    if method == "lora":
+        names = {path.name for path in result.model.iterdir()}
+        assert names == {"adapter_config.json", "adapter_model.safetensors", "added_genes.json"}
+        lms = [cq.load_lm(base, adapter=str(result.model))]
+        lms.append(cq.load_lm(f"hf:{merge(tmp_path / 'run', tmp_path / 'merged')}"))
+    else:
+        lms = [cq.load_lm(f"hf:{result.model}")]
+    shorter = lms[0].format.ids("HLA-DRA MT-CO1"), cq.load_lm(base).format.ids("HLA-DRA MT-CO1")
+    assert len(shorter[0]) < len(shorter[1])
+    lines = examples(12, seed=2)
+    for lm in lms:
+        total = sum(
+            -float(lm.score([line["prompt"]], [line["answer"]]).logp[0, 0]) for line in lines
+        )
+        n_tokens = sum(len(lm.format.answer_ids(line["answer"], ends=True)) for line in lines)
+        assert result.loss == pytest.approx(total / n_tokens, rel=1e-4)
+
+
 def test_a_large_model_is_merged_into_several_files_ch_10(tmp_path, capsys, monkeypatch):
     result = train(write_setting(tmp_path, more=SHORT, n=16), tmp_path / "run")
     monkeypatch.setattr("celloquy.training._merge.SHARD_SIZE", "200KB")

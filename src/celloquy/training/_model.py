@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from celloquy._runtime import is_installed, require
 from celloquy.errors import CheckpointError, InputError, MissingExtraError
+from celloquy.lm._added_genes import add_genes
 from celloquy.lm._folder import find_folder, refuse_code, revision_of
 from celloquy.lm._fused import fuse
 from celloquy.lm._hf import make_format
@@ -25,11 +26,13 @@ from celloquy.lm._hf_files import (
 )
 from celloquy.lm._network import CausalNetwork
 from celloquy.lm._verify import refuse_unknown_flow
+from celloquy.training._vocabulary import save_adapter, trainable_tokens
 
 if TYPE_CHECKING:
     import torch
 
     from celloquy.lm import PromptFormat
+    from celloquy.lm._added_genes import AddedGenes
     from celloquy.training._recipe_train import AdapterPart, TrainRecipe
 
 LINEAR_MIXERS = {"linear_attention", "mamba", "recurrent", "conv"}
@@ -53,6 +56,8 @@ class TrainedModel:
     """SHA-256 of the base's files."""
     base: str
     """What the base is called."""
+    added: AddedGenes | None = None
+    """Genes that were made tokens of the base."""
 
     @property
     def is_seq2seq(self) -> bool:
@@ -75,7 +80,10 @@ class TrainedModel:
         transformers = require("transformers", extra="train", why="to save a language model")
         with quiet(transformers), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PEFT looks for the base on the hub
-            whole.save_pretrained(folder)
+            if self.adapter is not None and self.added is not None:
+                save_adapter(self.adapter, folder, added=self.added)
+            else:
+                whole.save_pretrained(folder)
         if self.adapter is None:
             self.tokenizer.save_pretrained(folder)
         for card in folder.glob("README.md"):  # PEFT writes one that says nothing
@@ -112,6 +120,9 @@ def load_trained(recipe: TrainRecipe, *, device: str) -> TrainedModel:
         options = HFOptions(device, _precision(recipe, device), part.prompt_format)
         model = load_model(folder, options, is_seq2seq=is_seq2seq)
     is_seq2seq = bool(model.config.is_encoder_decoder)
+    added = None
+    if part.add_genes is not None:
+        added = add_genes(model, tokenizer, genes=_lines(part.add_genes))
     refuse_foreign_tokenizer(folder, tokenizer, model)
     if not is_seq2seq:
         refuse_unknown_flow(CausalNetwork(model.eval(), "cpu" if part.from_scratch else device))
@@ -120,7 +131,8 @@ def load_trained(recipe: TrainRecipe, *, device: str) -> TrainedModel:
     words = make_format(tokenizer, model, part.prompt_format, is_seq2seq=is_seq2seq)
     with torch.random.fork_rng():
         torch.manual_seed(recipe.run.seed)
-        model, adapter = _with_adapter(model, recipe, base=part.base)
+        rows = {} if added is None else trainable_tokens(model, tokenizer, added=added)
+        model, adapter = _with_adapter(model, recipe, base=part.base, rows=rows)
     if recipe.run.gradient_checkpointing:
         _recompute(model)
     return TrainedModel(
@@ -131,7 +143,13 @@ def load_trained(recipe: TrainRecipe, *, device: str) -> TrainedModel:
         _tokens(part.max_tokens, limit, part.base),
         revision_of(folder, [*files, *further_files(folder)]),
         part.base,
+        added,
     )
+
+
+def _lines(path: str) -> list[str]:
+    """Read a file with a gene a line; empty lines are left out."""
+    return [line.strip() for line in Path(path).read_text("utf-8").splitlines() if line.strip()]
 
 
 def _recompute(model: Any) -> None:  # noqa: ANN401 (a class of transformers)
@@ -176,8 +194,9 @@ def _precision(recipe: TrainRecipe, device: str) -> str:
             msg = f'`method = "qlora"` needs a GPU, and this run is on {device!r}.'
             raise InputError(msg, hint='write `method = "lora"`.')
         return "4bit"
-    # weights that are cut over devices are of one type
-    is_exact = recipe.model.method == "full" or recipe.run.shard
+    # weights that are cut over devices are of one type; rows of genes start from all digits
+    part = recipe.model
+    is_exact = part.method == "full" or recipe.run.shard or part.add_genes is not None
     return "fp32" if is_exact else recipe.run.precision
 
 
@@ -210,7 +229,13 @@ def _from_scratch(folder: Path, *, seed: int) -> Any:  # noqa: ANN401 (a class o
         raise CheckpointError(msg, hint="write a config.json that transformers knows.") from error
 
 
-def _with_adapter(model: Any, recipe: TrainRecipe, *, base: str) -> tuple[Any, Any]:  # noqa: ANN401
+def _with_adapter(
+    model: Any,  # noqa: ANN401 (a class of transformers)
+    recipe: TrainRecipe,
+    *,
+    base: str,
+    rows: dict[str, list[int]],
+) -> tuple[Any, Any]:
     """Say which weights are trained: all, or those of a new adapter.
 
     Raises
@@ -225,6 +250,7 @@ def _with_adapter(model: Any, recipe: TrainRecipe, *, base: str) -> tuple[Any, A
     if recipe.model.method == "qlora":
         model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     settings = adapter_settings(recipe.adapter, recipe.model.method, base=base)
+    settings.trainable_token_indices = rows or None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PEFT puts the folder in the place of the base's name

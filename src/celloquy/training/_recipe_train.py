@@ -45,6 +45,8 @@ class ModelPart(RecipePart):
     """Whether weights start at random; the folder then needs settings and tokenizer only."""
     prompt_format: str = "auto"
     """How prompts are written; see :func:`celloquy.lm.load_lm`."""
+    add_genes: str | None = None
+    """File with a gene a line: each becomes a token of its own ."""
     max_tokens: Count | None = None
     """Tokens of an example; `None` takes all that the model reads."""
 
@@ -325,5 +327,10 @@ def _from_folder(recipe: TrainRecipe, folder: Path) -> TrainRecipe:
     )
     base = recipe.model.base.removeprefix("hf:").removeprefix("st:")
     is_folder = (folder / Path(base).expanduser()).is_dir()
-    model = recipe.model.model_copy(update={"base": placed(base) if is_folder else base})
+    genes = recipe.model.add_genes
+    update = {
+        "base": placed(base) if is_folder else base,
+        "add_genes": None if genes is None else placed(genes),
+    }
+    model = recipe.model.model_copy(update=update)
     return recipe.model_copy(update={"data": data, "model": model})

@@ -169,7 +169,8 @@ def _files(recipe: TrainRecipe) -> Iterable[Path]:
         If one is missing.
     """
     data = recipe.data
-    files = [Path(one) for one in (*data.train, *data.valid)]
+    genes = recipe.model.add_genes
+    files = [Path(one) for one in (*data.train, *data.valid, *([genes] if genes else []))]
     if data.corpus is not None:
         files += [path for path in Path(data.corpus).rglob("*") if path.is_file()]
     for path in files:
