@@ -46,7 +46,7 @@ def test_examples_are_read_from_all_three_forms(tmp_path):
     [
         ("{", "line 1 is not JSON"),
         ("[1]", "line 1 is no object"),
-        ('{"promt": "p", "answer": "a"}', "line 1 has no prompt; the closest is 'promt'"),
+        ('{"promp": "p", "answer": "a"}', "line 1 has no prompt; the closest is 'promp'"),
         ('{"prompt": "p", "answer": ""}', "line 1 has no answer"),
         ('{"prompt": "p", "answer": "a", "weight": -1}', "line 1 has the weight -1"),
     ],
