@@ -30,6 +30,8 @@ PACKAGES = (
     "celloquy.learn",
     "celloquy.roles",
     "celloquy.evaluation",
+    "celloquy.evaluation.compat",
+    "celloquy.training",
     "celloquy.plotting",
     "celloquy.errors",
 )

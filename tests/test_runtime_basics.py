@@ -30,6 +30,7 @@ from celloquy._runtime import (
     rng_for,
     sha256_of,
 )
+from celloquy._runtime._files import _exchange
 from celloquy._runtime._progress import _spoken
 from celloquy.errors import CelloquyError, DownloadError, InputError, MissingExtraError
 
@@ -138,6 +139,15 @@ def test_a_folder_replaces_a_folder(tmp_path):
     with pytest.raises(RuntimeError):
         fail_while_writing(tmp_path / "c.zarr", RuntimeError())
     assert [path.name for path in tmp_path.iterdir()] == ["store.zarr"]
+
+
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path):
+    store = tmp_path / "store.zarr"
+    store.mkdir()
+    (store / "a").touch()
+    with pytest.raises(FileNotFoundError):
+        _exchange(store, tmp_path / "never written")
+    assert [path.name for path in tmp_path.rglob("*")] == ["store.zarr", "a"]
 
 
 def test_a_missing_folder_is_told_with_the_way_to_make_it(tmp_path):

@@ -68,8 +68,9 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ite
     try:
         yield temporary
         if temporary.is_dir() and path.is_dir():
-            shutil.rmtree(path)
-        temporary.replace(path)
+            _exchange(path, temporary)
+        else:
+            temporary.replace(path)
     except OSError as error:
         refusal = _refusal(error, path)
         if refusal is None:
@@ -77,6 +78,18 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ite
         raise refusal from error
     finally:
         _remove(temporary)
+
+
+def _exchange(old: Path, new: Path) -> None:
+    """Put a folder in the place of another, which is removed only when the new one is there."""
+    aside = new.with_name(f"{new.name}.old")
+    old.rename(aside)
+    try:
+        new.rename(old)
+    except OSError:
+        aside.rename(old)
+        raise
+    _remove(aside)
 
 
 def _remove(path: Path) -> None:
