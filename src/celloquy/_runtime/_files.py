@@ -81,7 +81,13 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = False) -> Ite
 
 
 def _exchange(old: Path, new: Path) -> None:
-    """Put a folder in the place of another, which is removed only when the new one is there."""
+    """Put a folder in the place of another, which is removed only when the new one is there.
+
+    Raises
+    ------
+    OSError
+        If the new one cannot take the place; the old one is then back in it.
+    """
     aside = new.with_name(f"{new.name}.old")
     old.rename(aside)
     try:
