@@ -208,7 +208,7 @@ def test_without_memory_batches_are_halved_and_the_scores_stay():
                 raise RuntimeError(msg)
             return super().hidden(ids, **beside)
 
-    prompts = some_prompts([12, 5, 9])
+    prompts = some_prompts([12, 5, 9, 7, 3, 8, 6, 4])  # several to a core
     with pytest.warns(UserWarning, match=r"batches of 4,096 tokens .* The results are the same"):
         found = score_answers(Small(MODELS["gpt2"], "cpu"), prompts, NESTED)
     expected = score_answers(NETWORKS["gpt2"], prompts, NESTED)

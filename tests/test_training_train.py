@@ -335,11 +335,11 @@ LONG = (
 
 
 @pytest.mark.parametrize("family", ["gpt2", "t5"])  # both leave something out by chance
-def test_a_run_that_was_killed_goes_on_with_the_losses_of_one_that_was_not(
-    tmp_path, capsys, family
-):
+def test_a_run_that_was_killed_goes_on_with_the_losses_of_one_that_was_not(tmp_path, family):
     recipe = write_setting(tmp_path, family=family, more=LONG)
-    train(recipe, tmp_path / "whole")
+    whole = command("train", recipe, "--out", tmp_path / "whole")
+    _, told = whole.communicate()
+    assert whole.returncode == 0, told
     killed = command("train", recipe, "--out", tmp_path / "killed")
     log = RunFolder(tmp_path / "killed")
     while len(log.lines()) < 8 and killed.poll() is None:
@@ -347,8 +347,9 @@ def test_a_run_that_was_killed_goes_on_with_the_losses_of_one_that_was_not(
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert 8 <= len(log.lines()) < 40
-    train(recipe, tmp_path / "killed")
-    capsys.readouterr()
+    resumed = command("train", recipe, "--out", tmp_path / "killed")
+    _, told = resumed.communicate()
+    assert resumed.returncode == 0, told
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     assert evaluations(tmp_path / "killed") == evaluations(tmp_path / "whole")
     models = [tmp_path / name / "model" / "model.safetensors" for name in ("killed", "whole")]

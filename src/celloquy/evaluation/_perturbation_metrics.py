@@ -112,7 +112,7 @@ def pearson(first: Floats, second: Floats) -> float:
 
     Examples
     --------
-    >>> pearson(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0]))
+    >>> round(pearson(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])), 6)
     1.0
     """
     one, other = first - first.mean(), second - second.mean()

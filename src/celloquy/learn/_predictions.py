@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 """The answer where the evidence is too weak or the cell too far from the reference."""
-NO_LABEL = frozenset(
-    {"", UNKNOWN, "unassigned", "not assigned", "unlabelled", "unlabeled", "unannotated",
-     "none", "nan", "na", "n/a"}
+NO_LABEL = (
+    "", UNKNOWN, "unassigned", "not assigned", "unlabelled", "unlabeled", "unannotated",
+    "none", "nan", "na", "n/a",
 )  # fmt: skip
 """What is written, in any case of letters, where a cell has no label."""
 
