@@ -183,7 +183,7 @@ def _merge(line: Words, n: int, name: int) -> int:
         else:
             line[n_kept] = line[at]
             n_kept += 1
-    place = total // (n - n_kept)
+    place = min(total // (n - n_kept), n_kept)  # past the words that stay is their end
     for at in range(n_kept, place, -1):
         line[at] = line[at - 1]
     line[place] = name
