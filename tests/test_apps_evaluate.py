@@ -161,6 +161,22 @@ def expression(tmp_path):
 
 
 @pytest.mark.slow
+def test_generated_sentences_are_compared_with_sentences_where_a_length_is_given(expression):
+    given = ["generated", expression, "--real", expression, "--json"]
+    whole, first = (json.loads(done(*given, *more).stdout) for more in ([], ["--n-top-genes", 1]))
+    # of cells cut to one gene only as many sentences differ as there are genes
+    assert first["metrics"]["distinct_cells"] < whole["metrics"]["distinct_cells"]
+    assert first["metrics"]["length"] == whole["metrics"]["length"]  # told of what was written
+
+
+def test_generated_cells_cannot_be_cut_to_no_gene(expression, monkeypatch, capsys):
+    given = ["generated", expression, "--real", expression, "--n-top-genes", 0]
+    code, told = refused(monkeypatch, capsys, *given)
+    assert code == 1
+    assert "`n_top_genes` must be at least 1, got 0" in told
+
+
+@pytest.mark.slow
 def test_cells_are_judged_as_generated_reconstructed_and_perturbed_cells(expression):
     real = ["--real", expression, "--json"]
     found = json.loads(done("generated", expression, *real, "--max-obs", 60).stdout)
