@@ -16,6 +16,7 @@ from sklearn.metrics import f1_score
 from celloquy.errors import InputError
 from celloquy.evaluation import data_folder, known_suites, load_suite, run_suite, set_records
 from celloquy.evaluation._suite_cells import SuiteCells
+from celloquy.evaluation._suite_designs import LabelDesign
 from celloquy.lm import ScriptedModel
 from suite_cells import FOLDS, LEFT_OUT, SUITE, write_cells, write_suite
 
@@ -49,7 +50,7 @@ def test_every_suite_of_the_package_loads_in_both_forms(name):
 
 
 def test_pairs_of_one_study_stand_apart_and_pairs_that_share_cells_are_left_out(suite, folder):
-    cases = SuiteCells(suite, folder).cases()
+    cases = LabelDesign(SuiteCells(suite, folder)).cases()
     assert {(c.reference, c.query, c.kind, c.unit) for c in cases} == {
         ("one", "two", "independent studies", "first to second"),
         ("two", "one", "independent studies", "second to first"),
@@ -60,7 +61,7 @@ def test_pairs_of_one_study_stand_apart_and_pairs_that_share_cells_are_left_out(
 
 
 def test_a_pair_learns_from_one_set_and_labels_the_other(suite, folder):
-    cells = SuiteCells(suite, folder)
+    cells = LabelDesign(SuiteCells(suite, folder))
     for case in cells.cases():
         pool = cells.pool(case)
         train, test = cells.rows(case, pool)
@@ -70,7 +71,7 @@ def test_a_pair_learns_from_one_set_and_labels_the_other(suite, folder):
 
 
 def test_no_donor_is_learnt_from_and_labelled(tmp_path, folder):
-    cells = SuiteCells(load_suite(write_suite(tmp_path / "s.toml", LEFT_OUT)), folder)
+    cells = LabelDesign(SuiteCells(load_suite(write_suite(tmp_path / "s.toml", LEFT_OUT)), folder))
     left_out = []
     for case in cells.cases():
         pool = cells.pool(case)
@@ -84,7 +85,7 @@ def test_no_donor_is_learnt_from_and_labelled(tmp_path, folder):
 
 
 def test_folds_say_that_they_were_drawn_by_cell(tmp_path, folder):
-    cells = SuiteCells(load_suite(write_suite(tmp_path / "s.toml", FOLDS)), folder)
+    cells = LabelDesign(SuiteCells(load_suite(write_suite(tmp_path / "s.toml", FOLDS)), folder))
     cases = cells.cases()
     assert {case.kind for case in cases} == {"one, drawn by cell"}
     assert len(cases) == 5
@@ -204,6 +205,9 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(folder, tmp_path):
         ("[small]", "[smalls]", "has no key 'smalls'; the closest is 'small'"),
         ('origin = "nowhere"', 'orgin = "nowhere"', "the closest is 'origin'"),
         ("seeds = [0, 1]", "seeds = []", "`seeds` is"),
+        ('design = "pairs"', "", "labels need a `design`"),
+        ("n_cells = 60", 'measures = "label"', "no job 'label'; the closest is 'labels'"),
+        ("n_cells = 20", "settings = { pace = 1 }", "there is no setting 'pace'"),
     ],
 )
 def test_a_suite_that_is_wrong_is_refused_with_the_closest_word(tmp_path, old, new, said):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from celloquy.evaluation._baselines import Annotator
 
-Role = Literal["default", "baseline", "other", "language model", "control"]
+Role = Literal["default", "baseline", "other", "language model", "control", "ceiling"]
 Scramble = Literal["", "order", "names"]
 
 
@@ -30,13 +30,14 @@ class Method:
     name: str
     """Name in files; of a language model's method, with the model."""
     representation: str
-    """What the head reads, in words."""
+    """What the head reads, in words; without a head, the title."""
     head: str
-    """What learns labels from it, in words."""
+    """What learns labels from it, in words; may be empty."""
     role: Role
-    """Baselines are what others have for free; controls are what should do worse."""
-    make: Callable[[], Annotator] | None
-    """Makes the unfitted method; `None` asks a language model, which learns nothing here."""
+    """Baselines are what others have for free; controls are what should do worse; a ceiling is
+    as good as real cells are."""
+    make: Callable[[], Annotator] | None = None
+    """Makes the unfitted method; of labels, `None` asks a language model, which learns nothing."""
     lm: str = ""
     """Language model that reads the cells; empty for none."""
     scramble: Scramble = ""

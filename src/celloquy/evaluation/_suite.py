@@ -7,20 +7,24 @@ import json
 import os
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from celloquy._runtime import closest
 from celloquy._runtime._strict_toml import StrictTable, checked, read_toml
 from celloquy.errors import InputError
-from celloquy.evaluation._methods import HEADS_OF_LM, METHODS_WITHOUT_LM
+from celloquy.evaluation._suite_job import JOBS
 
 GUIDE = "docs/guides/benchmark.md"
 DATA_VARIABLE = "CELLOQUY_DATA"
 _NOT_OF_CELLS = (
     "title", "summary", "methods", "lms", "lm_methods", "small", "seeds", "lm_seeds",
 )  # fmt: skip
+_LATER_KEYS: dict[str, object] = {
+    "measures": "labels", "settings": {}, "batch": None, "control": None,
+}  # fmt: skip
+"""Keys that came after results were first kept: at these defaults they change no digest."""
 Design = Literal["pairs", "leave-one-out", "folds"]
 
 
@@ -34,9 +38,13 @@ class CellSet(StrictTable):
     file: str
     """Name of the file in the data folder's ``cells``."""
     label: str = "cell_type"
-    """Column of obs with the labels."""
+    """Column of obs with the labels; empty where cells have none."""
     group: str | None = None
     """Column of obs with donor, patient or technology; for ``leave-one-out``."""
+    batch: str | None = None
+    """Column of obs with the batch."""
+    control: str | None = None
+    """Value of `label` that cells without a perturbation have."""
     where: dict[str, str] = Field(default_factory=dict)
     """Column of obs and the value that kept cells have there."""
     shares_cells_with: tuple[str, ...] = ()
@@ -56,10 +64,12 @@ class Small(StrictTable):
     """Groups that are left out once, at most."""
     methods: tuple[str, ...] = ()
     """Methods; empty for all."""
+    settings: dict[str, int | float | str] = Field(default_factory=dict)
+    """Settings of the job that differ."""
 
 
 class Suite(StrictTable):
-    """What is measured: labels of some cells, learnt from others."""
+    """What is measured, of which cells, by which methods."""
 
     name: str
     """Name of the suite."""
@@ -67,9 +77,13 @@ class Suite(StrictTable):
     """Title of its report."""
     summary: str
     """What it measures, and what its numbers cannot say."""
-    design: Design
+    measures: str = "labels"
+    """Job: labels of some cells, learnt from others; or another name of :data:`JOBS`."""
+    settings: dict[str, int | float | str] = Field(default_factory=dict)
+    """Settings of the job."""
+    design: Design | None = None
     """``pairs``: every ordered pair of sets; ``leave-one-out``: every group of a set from its
-    others; ``folds``: parts of a set drawn by cell."""
+    others; ``folds``: parts of a set drawn by cell. Of labels; other jobs may use it."""
     labels: Literal["as they are", "coarse blood types"] = "as they are"
     """Whether labels of the sets are first mapped to common ones."""
     task: str | None = None
@@ -97,21 +111,31 @@ class Suite(StrictTable):
     sets: tuple[CellSet, ...] = Field(min_length=1)
     """The sets of cells."""
 
-    @field_validator("methods", "lm_methods")
-    @classmethod
-    def _known(cls, names: tuple[str, ...], info: Any) -> tuple[str, ...]:  # noqa: ANN401
-        known = METHODS_WITHOUT_LM if info.field_name == "methods" else HEADS_OF_LM
-        for name in names:
-            if name not in known:
-                msg = f"there is no method {name!r}{closest(name, known)}"
-                raise ValueError(msg)
-        return names
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Suite:
+        if self.measures not in JOBS:
+            msg = f"there is no job {self.measures!r}{closest(self.measures, JOBS)}"
+            raise ValueError(msg)
+        job = JOBS[self.measures]
+        for what, names, known in (
+            ("method", [*self.methods, *self.small.methods], job.known_methods),
+            ("method", self.lm_methods, job.known_lm_methods),
+            ("setting", [*self.settings, *self.small.settings], tuple(job.known_settings)),
+        ):
+            for name in names:
+                if name not in known:
+                    msg = f"there is no {what} {name!r}{closest(name, known)}"
+                    raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> Suite:
         names = [each.name for each in self.sets]
         if len(set(names)) < len(names):
             msg = "two sets have one name"
+            raise ValueError(msg)
+        if self.measures == "labels" and self.design is None:
+            msg = "labels need a `design`: pairs, leave-one-out or folds"
             raise ValueError(msg)
         if self.design == "pairs" and len({each.study for each in self.sets}) < 2:
             msg = "pairs need sets of two studies or more"
@@ -145,6 +169,7 @@ class Suite(StrictTable):
                 "n_groups": small.n_groups,
                 "seeds": self.seeds[:1],
                 "methods": small.methods or self.methods,
+                "settings": self.settings | small.settings,
                 "lms": (),
             }
         )
@@ -156,6 +181,10 @@ class Suite(StrictTable):
             said.pop(name)
         for each in said["sets"]:
             each.pop("origin")
+        for table in (said, *said["sets"]):
+            for name, default in _LATER_KEYS.items():
+                if name in table and table[name] == default:
+                    table.pop(name)
         text = json.dumps(said, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

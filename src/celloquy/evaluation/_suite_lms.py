@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import anndata as ad
 import numpy as np
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from celloquy.evaluation._methods import Method, Scramble
-    from celloquy.evaluation._suite_cells import Pool
     from celloquy.learn import CellBlock
     from celloquy.lm import LanguageModel
     from celloquy.text import RankedCells
+
+    Kept = dict[tuple[str, str], NDArray[np.float32]]
 
 SEED = 0
 """Seed of what is scrambled."""
@@ -73,6 +75,7 @@ class SuiteModels:
         self.n_top_genes = n_top_genes
         self.task = task
         self.options = options or LmOptions()
+        self.kept: WeakKeyDictionary[CellBlock, Kept] = WeakKeyDictionary()
 
     @property
     def names(self) -> list[str]:
@@ -96,21 +99,33 @@ class SuiteModels:
             return capability == "embed"
         return capability in self.loaded(name).capabilities
 
-    def vectors(self, method: Method, pool: Pool) -> NDArray[np.float32]:
-        """Embed the cells of a pool, once a model and way of reading; shape ``(n_obs, d)``."""
+    def vectors(self, method: Method, block: CellBlock) -> NDArray[np.float32]:
+        """Embed cells as a method reads them, once a block and way of reading.
+
+        Parameters
+        ----------
+        method
+            Names the language model, and what is scrambled before it reads.
+        block
+            The cells; vectors are kept as long as this very block is.
+
+        Returns
+        -------
+        Shape ``(n_obs, d)``.
+        """
+        kept = self.kept.setdefault(block, {})
         key = (method.lm, method.scramble)
-        if key not in pool.text:
+        if key not in kept:
             source = TextSource(
                 lm=self.loaded(method.lm), n_top_genes=self.n_top_genes,
                 cache=self.options.cache,
             )  # fmt: skip
-            reader, block = source.reader(), pool.cells.block
-            parts = []
+            reader, parts = source.reader(), []
             for start in range(0, block.n_obs, PART):  # with a cache, a part is what a kill costs
                 cells = block.rows(np.arange(start, min(start + PART, block.n_obs)))
                 parts.append(reader.embed(scrambled(cells.top(self.n_top_genes), method.scramble)))
-            pool.text[key] = np.concatenate([vectors for vectors, _ in parts])
-        return pool.text[key]
+            kept[key] = np.concatenate([vectors for vectors, _ in parts])
+        return kept[key]
 
     def ask(self, name: str, cells: CellBlock, labels: NDArray[np.str_]) -> NDArray[np.float64]:
         """Ask for the label of each cell, among the reference's; shape ``(n_obs, n_labels)``.

@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import time
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,20 +14,17 @@ import numpy as np
 
 from celloquy._runtime import Progress, atomic_path
 from celloquy.errors import InputError
-from celloquy.evaluation._annotation import measure_annotation
-from celloquy.evaluation._methods import Method, method_named, method_that_asks, methods_of_lm
-from celloquy.evaluation._suite_cells import Case, SuiteCells
+from celloquy.evaluation._suite_job import JOBS
 from celloquy.evaluation._suite_lms import LmOptions, SuiteModels
-from celloquy.learn import fit_reference, measure_reliability
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from celloquy.evaluation._methods import Method
     from celloquy.evaluation._suite import Suite
-    from celloquy.evaluation._suite_cells import Pool
+    from celloquy.evaluation._suite_cells import Case
+    from celloquy.evaluation._suite_job import Job
     from celloquy.lm import LanguageModel
 
 SCHEMA = 1
@@ -72,38 +68,30 @@ def run_suite(
         If the folder holds results of other cells, settings or versions, or the suite cannot
         be measured.
     """
-    cells = SuiteCells(suite, folder)
     models = SuiteModels(
         [*suite.lms, *lms], n_top_genes=suite.n_top_genes, task=suite.task, options=options
     )
+    job = JOBS[suite.measures](suite, folder, models)
+    said = suite.digest() + json.dumps(job.cells.record())
     stamp = {
-        "cells": hashlib.sha256((suite.digest() + json.dumps(cells.record())).encode()).hexdigest(),
+        "cells": hashlib.sha256(said.encode()).hexdigest(),
         "celloquy": version("celloquy"),
         "precision": models.options.precision,
     }
     place = Path(out) / CELLS
     place.mkdir(parents=True, exist_ok=True)
-    plan = _plan(suite, cells.cases(), _methods(suite, models))
+    plan = _plan(suite, job.cases(), job.methods())
     paths = [place / _file(case, method) for case, method in plan]
     known = [_known(path, stamp, overwrite=overwrite) for path in paths]
     with Progress(len(plan), unit="results") as progress:
         for i, (case, method) in enumerate(plan):
             if known[i] is None:
-                known[i] = _measured(cells, case, method, models=models) | {"made_of": stamp}
-                _write(paths[i], known[i])
+                found = _measured(job, case, method)
+                if found is not None:
+                    known[i] = found | {"made_of": stamp}
+                    _write(paths[i], known[i])
                 progress.advance(1)
     return [record for record in known if record is not None]
-
-
-def _methods(suite: Suite, models: SuiteModels) -> list[Method]:
-    """List the methods of a suite: those of each language model by what it can do."""
-    made = [method_named(name) for name in suite.methods]
-    for lm in models.names:
-        if models.can(lm, "embed"):
-            made += methods_of_lm(lm, suite.lm_methods or ("1-nn", "logistic"))
-        if suite.task is not None and models.can(lm, "score"):
-            made.append(method_that_asks(lm))
-    return made
 
 
 def _plan(
@@ -156,78 +144,23 @@ def _write(path: Path, found: dict[str, Any] | None) -> None:
         temporary.write_text(json.dumps(found) + "\n", encoding="utf-8")
 
 
-def _measured(
-    cells: SuiteCells, case: Case, method: Method, *, models: SuiteModels
-) -> dict[str, Any]:
-    """Measure one method on one case.
-
-    Raises
-    ------
-    InputError
-        If no cell has a label that is learnt.
-    """
-    pool = cells.pool(case)
-    train, test = cells.rows(case, pool)
-    labels, codes = np.unique(pool.cells.labels[train].astype(str), return_inverse=True)
-    truth = pool.cells.labels.astype(str)
-    judged = test[np.isin(truth[test], labels)]
-    if not len(judged):
-        msg = f"{case.reference!r} and {case.query!r} share no label."
-        raise InputError(msg, hint="map the labels to common ones, or leave out one of the sets.")
-    if method.lm and method.make is not None:
-        models.vectors(method, pool)  # read once for all heads, so no head's time holds it
+def _measured(job: Job, case: Case, method: Method) -> dict[str, Any] | None:
+    """Measure one method on one case, and write down everything that is known of it."""
     began = time.perf_counter()
-    told, answered = _told(pool, train, judged, codes=codes, labels=labels, method=method,
-                           models=models)  # fmt: skip
-    seconds = time.perf_counter() - began
-    prediction, score = told.argmax(axis=1), told.max(axis=1)
-    metrics = measure_annotation(truth[judged], labels[prediction]).to_dict()
-    metrics.pop("n_obs")
-    metrics |= {"coverage": 1.0, "accuracy_answered": metrics["accuracy"]}
-    if answered is not None:
-        withheld = measure_annotation(truth[judged], answered)
-        metrics |= {"coverage": withheld.coverage, "accuracy_answered": withheld.accuracy_answered}
-    is_right = labels[prediction] == truth[judged]
-    metrics["calibration_error"] = measure_reliability(score, is_right).error
+    found = job.measure(case, method)
+    if found is None:
+        return None
+    seconds = time.perf_counter() - began if found.seconds is None else found.seconds
     return {
         "schema": SCHEMA,
-        "suite": cells.suite.name,
+        "suite": job.suite.name,
         "method": {"name": method.name, "title": method.title, "role": method.role,
                    "representation": method.representation, "head": method.head, "lm": method.lm},
         "case": {"name": case.name, "reference": case.reference, "query": case.query,
                  "kind": case.kind, "unit": case.unit, "seed": case.seed},
-        "metrics": {name: None if np.isnan(v) else float(v) for name, v in metrics.items()},
+        "metrics": {name: float(v) if np.isfinite(v) else None
+                    for name, v in found.metrics.items()},
         "seconds": seconds,
-        "n_train": len(train),
-        "n_obs": len(judged),
-        "n_left_out": len(test) - len(judged),
-        "too_few": pool.too_few,
-        "n_genes": len(pool.cells.block.vocabulary),
-        "labels": labels.tolist(),
-        "truth": np.searchsorted(labels, truth[judged]).tolist(),
-        "prediction": prediction.tolist(),
-        "score": np.round(score, 4).tolist(),
+        "n_obs": found.n_obs,
+        **found.more,
     }  # fmt: skip
-
-
-def _told(
-    pool: Pool,
-    train: NDArray[np.int64],
-    test: NDArray[np.int64],
-    *,
-    codes: NDArray[np.int64],
-    labels: NDArray[np.str_],
-    method: Method,
-    models: SuiteModels,
-) -> tuple[NDArray[np.float64], NDArray[np.object_] | None]:
-    """Give the probability of every label; of the default also what it answers or withholds."""
-    block = pool.cells.block
-    if method.make is None:
-        return models.ask(method.lm, block.rows(test), labels), None
-    if method.lm:
-        block = replace(block, text=models.vectors(method, pool))
-    if method.name == "default":
-        found = fit_reference(block.rows(train), labels[codes].tolist()).annotate(block.rows(test))
-        return found.probabilities, found.names
-    fitted = method.make().fit(block.rows(train), codes, n_labels=len(labels))
-    return fitted.probabilities(block.rows(test)), None

@@ -72,7 +72,7 @@ def result_table(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """Make one row a result: method, case and metrics."""
     rows = []
     for found in records:
-        method, case = found["method"], found["case"]
+        method, case, too_few = found["method"], found["case"], found.get("too_few", {})
         rows.append(
             {
                 "method": method["name"],
@@ -84,8 +84,8 @@ def result_table(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
                 **{name: found["metrics"][name] for name in METRICS},
                 "seconds": found["seconds"],
                 "n_obs": found["n_obs"],
-                "n_left_out": found["n_left_out"],
-                "too_few": ", ".join(f"{name} ({n})" for name, n in found["too_few"].items()),
+                "n_left_out": found.get("n_left_out", 0),
+                "too_few": ", ".join(f"{name} ({n})" for name, n in too_few.items()),
             }
         )
     table = pd.DataFrame(rows)
