@@ -120,6 +120,9 @@ def _kind(found: object) -> str:
 def _class_parts(found: type) -> list[str]:
     """Describe a class: its docstring, its documented fields, its public methods."""
     parts = [*_doc_parts(inspect.getdoc(found))]
+    bases = [f"`{base.__name__}`" for base in found.__bases__ if _is_told(base)]
+    if bases:
+        parts.append(f"It has what {' and '.join(bases)} has, and:")
     node = _node_of(found)
     fields = []
     for statement, following in zip(node.body, [*node.body[1:], None], strict=True):
@@ -136,6 +139,12 @@ def _class_parts(found: type) -> list[str]:
     if methods:
         parts += ["Methods and properties:", "\n".join(methods)]
     return parts
+
+
+def _is_told(found: type) -> bool:
+    """Say whether a class has an entry of its own."""
+    package = found.__module__.rpartition(".")[0]
+    return package in PACKAGES and found.__name__ in public_names(package)
 
 
 def _method(node: ast.FunctionDef) -> str:

@@ -217,13 +217,19 @@ def test_suffixes_that_do_not_belong_to_the_prompts_are_refused(llama):
         llama.embed(["a"], suffixes=[["x"]], pooling="genes")
 
 
-def test_a_cell_that_does_not_fit_with_its_suffix_loses_genes_and_never_the_suffix(tmp_path):
-    lm = load_lm(f"hf:{write_decoder(tmp_path, max_tokens=40)}", device="cpu")
+@pytest.mark.parametrize("write", [write_decoder, write_seq2seq])
+def test_a_cell_that_does_not_fit_with_its_suffix_loses_genes_and_never_the_suffix(write, tmp_path):
+    lm = load_lm(f"hf:{write(tmp_path, max_tokens=40)}", device="cpu")
     long = (Text("A cell: "), cell(*list(range(18)) * 3), Text(". It is a"))
     found = lm.embed([long], suffixes=[[". In this cell, Gene CD3E"]], pooling="mean")
     assert np.isfinite(found).all()
     with pytest.raises(InputError, match="reads 40"):
         lm.embed(["CD3E " * 60], suffixes=[["x"]])
+    sizes = {n: len(lm.format.all_ids(["CD3E " * n])[0]) for n in range(1, 40)}
+    just = "CD3E " * max(n for n, size in sizes.items() if size <= 40)
+    assert len(lm.embed([just])) == 1  # the prompt alone fits; with what follows it does not
+    with pytest.raises(InputError, match="reads 40"):
+        lm.embed([just], suffixes=[[". In this cell, Gene CD3E"]])
 
 
 def test_a_t5_encoder_gives_the_hidden_states_of_transformers(tmp_path):

@@ -11,6 +11,7 @@ from celloquy.lm._endpoint_results import DryRun, EndpointScores
 from celloquy.lm._endpoint_store import AnswerStore
 from celloquy.lm._fake import ScriptedModel
 from celloquy.lm._formats import PromptFormat
+from celloquy.lm._hf_model import HFModel
 from celloquy.lm._known import KnownCheckpoint, known_checkpoints
 from celloquy.lm._load import BACKENDS, load_lm
 from celloquy.lm._protocol import (
@@ -38,6 +39,7 @@ __all__ = [
     "EndpointOptions",
     "EndpointScores",
     "Generated",
+    "HFModel",
     "KnownCheckpoint",
     "LanguageModel",
     "Limits",

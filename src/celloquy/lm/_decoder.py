@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from celloquy.lm._answering import (
-    answer_ids,
-    answer_room,
-    warn_of_cuts,
-)
-from celloquy.lm._offers import refuse_verb
-from celloquy.lm._plan import fit_prompts
-from celloquy.lm._protocol import Limits, PromptPlan
+from celloquy.lm._hf_model import HFModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,48 +13,24 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from celloquy.lm._batches import Runner
-    from celloquy.lm._formats import PromptFormat
+    from celloquy.lm._answering import AnswerIds
+    from celloquy.lm._hf_model import Constraints
+    from celloquy.lm._hidden import Read
     from celloquy.lm._network import CausalNetwork
-    from celloquy.lm._protocol import Capability, Generated, Pooling, Scores, TooLong
-    from celloquy.text import Constraint, Prompt
-
-    Prompts = Sequence[Prompt | str] | PromptPlan
+    from celloquy.lm._protocol import Generated, Limits, Pooling, Scores
 
 
-@dataclass(eq=False)
-class Decoder:
+@dataclass(eq=False, kw_only=True)
+class Decoder(HFModel):
     """A decoder that was loaded: it scores answers, writes them, and gives vectors.
 
     At equal precision a prompt's result does not depend on which others are asked with it.
     """
 
-    name: str
-    """How it was asked for."""
-    revision: str
-    """SHA-256 of its weights, adapter, prompt format and settings that change its answers."""
-    device: str
-    """Where it runs."""
-    precision: str
-    """How exactly it computes."""
-    max_tokens: int
-    """Tokens that a prompt and its answer may take together."""
     network: CausalNetwork
     """The network."""
-    tokenizer: Any
-    """Its fast tokenizer of transformers."""
-    format: PromptFormat
-    """How prompts and answers become tokens."""
-    runner: Runner
-    """What makes and runs batches of embedding."""
     default_pooling: Pooling = "last"
     """How token vectors become one unless asked otherwise."""
-    licence: str | None = None
-    """The licence of the weights, where it is known."""
-    capabilities: frozenset[Capability] = frozenset({"embed", "score", "generate"})
-    """What it can be asked for."""
-    cannot: str = ""
-    """Why it cannot be asked for the rest."""
 
     @property
     def n_layers(self) -> int:
@@ -72,163 +41,39 @@ class Decoder:
         """Dimensions of a vector."""
         return int(self.network.config.hidden_size)
 
-    def plan(
-        self,
-        prompts: Sequence[Prompt | str],
-        *,
-        n_answer_tokens: int = 0,
-        too_long: TooLong = "refuse",
-    ) -> PromptPlan:
-        """Count the tokens of prompts, and cut gene names where prompt and answer do not fit.
+    def reader_to(self, layer: int) -> Read:
+        """Give what reads tokens as far as one layer.
 
-        Parameters
-        ----------
-        prompts
-            Prompts as segments, or plain texts; length ``n``.
-        n_answer_tokens
-            Tokens to keep free for the answer.
-        too_long
-            ``"refuse"`` stops at a prompt that does not fit even without gene names;
-            ``"cut"`` cuts the end of plain texts, and counts it.
+        A decoder looks back only, so tokens before the padding never see it and no mask is needed.
         """
-        return fit_prompts(
-            prompts,
-            self.format.all_ids,
-            max_tokens=self.max_tokens,
-            too_long=too_long,
-            n_answer_tokens=n_answer_tokens,
-            name=f"'{self.name}'",
-            write=self.format.text,
-        )
+        from celloquy.lm._hidden import network_to
 
-    def embed(
-        self,
-        prompts: Prompts,
-        *,
-        suffixes: Sequence[Sequence[Prompt | str]] | None = None,
-        pooling: Pooling | None = None,
-        layer: int | None = None,
-        too_long: TooLong = "refuse",
-    ) -> NDArray[np.float32]:
-        """Give one vector a prompt, or one a suffix of each prompt.
+        network = network_to(self.network, layer)
+        return lambda ids, _is_real: network.hidden(ids)
 
-        No logits are computed, and of the layers only the one that is asked for is kept.
-
-        Parameters
-        ----------
-        prompts
-            Prompts as segments, plain texts, or a plan of them; length ``n``.
-        suffixes
-            What follows each prompt, ``s`` for each, such as the genes of a cell: a prompt is
-            read once for all of them. `pooling` is then over the tokens of the suffix.
-        pooling
-            ``"last"`` (the last token of the prompt, right before an answer), ``"mean"``,
-            ``"max"``, ``"cls"`` (the first), or ``"genes"``: the mean of the tokens that spell
-            gene names. `None` takes what the checkpoint was made for, else the last.
-        layer
-            Layer to take token vectors from, 0 = the input, -1 = the last after its norm, which
-            is also what `None` takes.
-        too_long
-            See :meth:`plan`.
-
-        Returns
-        -------
-        Vectors in the order of the prompts, shape ``(n, d)``, or ``(n, s, d)`` with suffixes.
-
-        Raises
-        ------
-        InputError
-            If there is no such pooling or layer, or a prompt has no token to pool.
-        BackendError
-            If a vector is not finite, or one prompt does not fit into memory.
-        """
-        from celloquy.lm._hidden import embed_prompts
-        from celloquy.lm._hidden_suffixes import embed_suffixes
-
-        if suffixes is not None:
-            return embed_suffixes(
-                self, prompts, suffixes, pooling=pooling, layer=layer, too_long=too_long
-            )
-        return embed_prompts(self, prompts, pooling=pooling, layer=layer, too_long=too_long)
-
-    def score(
-        self,
-        prompts: Prompts,
-        answers: Sequence[str] | Sequence[Sequence[str]],
-        *,
-        best_only: bool = False,
-        ends: bool = True,
+    def _score(
+        self, ids: Sequence[NDArray[np.int32]], allowed: AnswerIds, *, best_only: bool
     ) -> Scores:
-        """Give log P(answer | prompt) of every allowed answer, exactly.
-
-        Parameters
-        ----------
-        prompts
-            Prompts as segments, plain texts, or a plan of them; length ``n``.
-        answers
-            One set for all prompts, or one a prompt.
-        best_only
-            Search the likeliest answer only; the others' log-probabilities are then ``-inf``.
-        ends
-            Whether the end of the answer is scored, which tells apart an answer and its prefix.
-
-        Raises
-        ------
-        InputError
-            If a prompt and its answers do not fit, or the network cannot be asked for scores.
-        """
         from celloquy.lm._score import score_answers
 
-        if "score" not in self.capabilities:
-            refuse_verb(self.name, "score", why=self.cannot)
-        allowed = answer_ids(self.format, answers, n_prompts=len(prompts), ends=ends)
-        plan = self._planned(prompts, allowed.longest)
-        return score_answers(self.network, plan.ids, allowed.sets, best_only=best_only)
+        return score_answers(self.network, ids, allowed.sets, best_only=best_only)
 
-    def generate(
+    def _generate(
         self,
-        prompts: Prompts,
-        constraint: Constraint | Sequence[Constraint] | None = None,
+        ids: Sequence[NDArray[np.int32]],
+        constraint: Constraints,
         *,
         seeds: Sequence[int],
-        limits: Limits | None = None,
+        limits: Limits,
     ) -> Generated:
-        """Write an answer to every prompt.
-
-        Parameters
-        ----------
-        prompts
-            Prompts as segments, plain texts, or a plan of them; length ``n``.
-        constraint
-            What may be answered: one for all prompts, or one a prompt.
-        seeds
-            A seed for every prompt; length ``n``.
-        limits
-            How answers are drawn, and how long they may be.
-
-        Raises
-        ------
-        InputError
-            If a prompt and its answer do not fit, or the network cannot be asked for answers.
-        """
         from celloquy.lm._generate import generate_answers
 
-        if "generate" not in self.capabilities:
-            refuse_verb(self.name, "generate", why=self.cannot)
-        limits = limits or Limits()
-        room = answer_room(self.format, constraint, limits, max_tokens=self.max_tokens)
-        plan = self._planned(prompts, room)
         return generate_answers(
             self.network,
-            plan.ids,
+            ids,
             constraint,
             words=self.format,
             seeds=seeds,
             limits=limits,
             max_tokens=self.max_tokens,
         )
-
-    def _planned(self, prompts: Prompts, n_answer_tokens: int) -> PromptPlan:
-        if isinstance(prompts, PromptPlan):
-            return prompts
-        return warn_of_cuts(self.plan(prompts, n_answer_tokens=n_answer_tokens), self.name)

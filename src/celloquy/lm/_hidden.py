@@ -9,7 +9,6 @@ import numpy as np
 
 from celloquy._runtime import closest
 from celloquy.errors import BackendError, InputError
-from celloquy.lm._decoder import Decoder
 from celloquy.lm._network import CausalNetwork
 from celloquy.lm._protocol import Pooling, PromptPlan, TooLong
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from celloquy.lm._batches import TokenBatch
-    from celloquy.lm._seq2seq import Seq2Seq
+    from celloquy.lm._hf_model import HFModel
     from celloquy.text import Prompt
 
     Read = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -29,7 +28,7 @@ _NORMS = ("norm", "ln_f", "final_layer_norm")
 
 
 def embed_prompts(
-    lm: Decoder | Seq2Seq,
+    lm: HFModel,
     prompts: Sequence[Prompt | str] | PromptPlan,
     *,
     pooling: Pooling | None = None,
@@ -50,7 +49,7 @@ def embed_prompts(
 
 
 def pool_ids(
-    lm: Decoder | Seq2Seq,
+    lm: HFModel,
     ids: Sequence[NDArray[np.int32]],
     chosen: Sequence[NDArray[np.bool_]],
     *,
@@ -75,7 +74,7 @@ def pool_ids(
     inverse = [places.setdefault(key, len(places)) for key in keys]
     distinct = [np.frombuffer(one, dtype=np.int32) for one, _ in places]
     masks = [np.frombuffer(some, dtype=np.bool_) for _, some in places]
-    read = reader_of(lm, layer)
+    read = lm.reader_to(layer)
 
     def forward(batch: TokenBatch) -> NDArray[np.float32]:
         import torch
@@ -92,7 +91,7 @@ def pool_ids(
     return vectors[inverse] if inverse else vectors
 
 
-def refuse_infinite(lm: Decoder | Seq2Seq, vectors: NDArray[np.float32]) -> None:
+def refuse_infinite(lm: HFModel, vectors: NDArray[np.float32]) -> None:
     """Refuse vectors that are no numbers.
 
     Raises
@@ -119,7 +118,7 @@ def checked_pooling(pooling: str) -> Pooling:
     return cast("Pooling", pooling)
 
 
-def checked_layer(lm: Decoder | Seq2Seq, layer: int | None) -> int:
+def checked_layer(lm: HFModel, layer: int | None) -> int:
     """Give a layer's number counted from the input, 0.
 
     Raises
@@ -136,9 +135,7 @@ def checked_layer(lm: Decoder | Seq2Seq, layer: int | None) -> int:
     return layer if layer >= 0 else layer + n + 1
 
 
-def pooled_tokens(
-    lm: Decoder | Seq2Seq, plan: PromptPlan, pooling: Pooling
-) -> list[NDArray[np.bool_]]:
+def pooled_tokens(lm: HFModel, plan: PromptPlan, pooling: Pooling) -> list[NDArray[np.bool_]]:
     """Say which tokens of each prompt make its vector.
 
     Raises
@@ -201,20 +198,6 @@ def pool_chosen(hidden: torch.Tensor, chosen: torch.Tensor, *, is_max: bool) -> 
     weights = chosen.float() / chosen.sum(dim=1, keepdim=True)
     summed: torch.Tensor = torch.einsum("ntd,nt->nd", hidden, weights)
     return summed
-
-
-def reader_of(lm: Decoder | Seq2Seq, layer: int) -> Read:
-    """Give what reads tokens as far as one layer: shape ``(n, t)`` to ``(n, t, d)``.
-
-    A decoder looks back only, so tokens before the padding never see it and no mask is needed.
-    """
-    if isinstance(lm, Decoder):
-        network = network_to(lm.network, layer)
-        return lambda ids, _is_real: network.hidden(ids)
-    encoder = stack_to(lm.model.get_encoder(), layer, n_layers=lm.n_layers)
-    return lambda ids, is_real: cast(
-        "torch.Tensor", encoder(input_ids=ids, attention_mask=is_real.long()).last_hidden_state
-    )
 
 
 def network_to(network: CausalNetwork, layer: int) -> CausalNetwork:

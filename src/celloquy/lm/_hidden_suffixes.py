@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from celloquy.lm._formats_tokens import Tokens
+    from celloquy.lm._hf_model import HFModel
     from celloquy.lm._network import CausalNetwork
     from celloquy.lm._protocol import Pooling, TooLong
-    from celloquy.lm._seq2seq import Seq2Seq
     from celloquy.text import Prompt
 
     Lists = Sequence[Sequence[Prompt | str]]
@@ -41,7 +41,7 @@ _MARGIN = 2
 
 
 def embed_suffixes(
-    lm: Decoder | Seq2Seq,
+    lm: HFModel,
     prompts: Sequence[Prompt | str] | PromptPlan,
     suffixes: Lists,
     *,
@@ -80,7 +80,7 @@ def embed_suffixes(
 
 
 def _fitting(
-    lm: Decoder | Seq2Seq,
+    lm: HFModel,
     prompts: Sequence[Prompt | str] | PromptPlan,
     suffixes: Lists,
     too_long: TooLong,
@@ -94,8 +94,8 @@ def _fitting(
         if id(some) not in known:
             tokens = lm.format.tokens([""] * len(some), suffixes=some)
             known[id(some)] = max(int(one.is_suffix.sum()) for one in tokens) + _MARGIN
-        room = {} if lm.max_tokens <= known[id(some)] else {"n_answer_tokens": known[id(some)]}
-        plan = lm.plan([head], too_long=too_long, **room)
+        further = known[id(some)] if lm.max_tokens > known[id(some)] else 0
+        plan = lm.fit([head], n_further=further, too_long=too_long)
         heads.extend(prompts_of(plan))
     return heads
 

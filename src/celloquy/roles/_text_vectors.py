@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from celloquy.lm import Decoder, Seq2Seq, embed_texts, load_lm
+from celloquy.lm import HFModel, embed_texts, load_lm
 from celloquy.text import field_text, get_style
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class SentenceReader:
         """Say which model reads and how, in plain values."""
         record = {"lm": self.lm.name, "revision": self.lm.revision, **self.source.to_dict()}
         record["precision"] = self.lm.precision
-        if isinstance(self.lm, Decoder | Seq2Seq):
+        if isinstance(self.lm, HFModel):
             record["pooling"] = self.source.pooling or self.lm.default_pooling
             record["prompt_format"] = self.lm.format.name
         return record
