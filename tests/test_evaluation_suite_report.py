@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 
 from celloquy.evaluation import load_suite, make_report, write_report
-from celloquy.evaluation._suite_summary import (
-    difference,
-    result_table,
-    summary_table,
-    unit_interval,
-    what_lms_add,
-)
+from celloquy.evaluation._report_axis import axis_of
+from celloquy.evaluation._suite_answers import what_lms_add
+from celloquy.evaluation._suite_job import Metric
+from celloquy.evaluation._suite_labels import LabelsJob
+from celloquy.evaluation._suite_summary import Results, result_table, unit_interval
 from suite_cells import write_suite
 
 
@@ -37,6 +35,10 @@ def result(method, case, macro_f1, *, role="baseline", lm="", unit="u", seed=0):
     }  # fmt: skip
 
 
+def table_of(records, metrics=LabelsJob.metrics):
+    return Results(result_table(records, metrics), metrics)
+
+
 CASES = [("a", "b"), ("b", "a"), ("a", "c")]
 
 
@@ -47,7 +49,7 @@ def results(method, values, **settings):
 
 
 def test_a_mean_is_over_cases_and_its_interval_over_units():
-    rows = summary_table(result_table(results("logistic", [0.2, 0.5, 0.8])))
+    rows = table_of(results("logistic", [0.2, 0.5, 0.8])).summary()
     assert rows["macro_f1"].tolist() == pytest.approx([0.5])
     assert rows["n_units"].tolist() == [3]
     assert rows["low"].item() == pytest.approx(0.2, abs=0.11)
@@ -56,7 +58,7 @@ def test_a_mean_is_over_cases_and_its_interval_over_units():
 
 def test_draws_are_averaged_first_and_their_spread_is_told():
     records = results("logistic", [0.2, 0.4, 0.6]) + results("logistic", [0.4, 0.6, 0.8], seed=1)
-    rows = summary_table(result_table(records))
+    rows = table_of(records).summary()
     assert rows["macro_f1"].item() == pytest.approx(0.5)
     assert rows["sd"].item() == pytest.approx(np.std([0.4, 0.6], ddof=1))
     assert (rows["n_cases"].item(), rows["n_draws"].item()) == (3, 2)
@@ -71,16 +73,16 @@ def test_a_unit_comes_with_all_its_cases():
 
 def test_the_best_method_comes_first():
     records = results("low", [0.1, 0.1, 0.1]) + results("high", [0.9, 0.9, 0.9])
-    assert summary_table(result_table(records))["method"].tolist() == ["high", "low"]
+    assert table_of(records).summary()["method"].tolist() == ["high", "low"]
 
 
 def test_a_difference_is_taken_on_the_cases_that_both_were_measured_on():
     records = results("one", [0.5, 0.6, 0.7])[:2] + results("other", [0.4, 0.7, 0.1])
-    found = difference(result_table(records), "one", "other", kind="independent studies")
+    found = table_of(records).difference("one", "other", kind="independent studies")
     assert found.difference == pytest.approx(0.0)
     assert (found.n_cases, found.n_better, found.n_units, found.n_units_better) == (2, 1, 2, 1)
     assert found.verdict == "level"
-    assert difference(result_table(records), "one", "none", kind="independent studies") is None
+    assert table_of(records).difference("one", "none", kind="independent studies") is None
 
 
 @pytest.mark.parametrize(
@@ -98,11 +100,85 @@ def test_whether_a_language_model_adds_anything_follows_from_the_interval(of_lm,
         *results("X logistic", of_lm, role="language model", lm="X"),
         *results("X shuffled", [0.2, 0.2, 0.2], role="control", lm="X"),
     ]
-    answer = what_lms_add(result_table(records))[0]
+    answer = what_lms_add(table_of(records), LabelsJob)[0]
     assert answer.sentences()[0].startswith(begins)
     assert answer.over_best.second == "title of logistic"
-    assert answer.order.difference == pytest.approx(np.mean(of_lm) - 0.2)
-    assert answer.names is None
+    assert answer.more["order"][1].difference == pytest.approx(np.mean(of_lm) - 0.2)
+    assert "names" not in answer.more
+
+
+LOW = (Metric("error", "error", "low"), Metric("macro_f1", "macro-F1"))
+
+
+def with_errors(records):
+    for found in records:
+        found["metrics"]["error"] = 1 - found["metrics"]["macro_f1"]
+    return records
+
+
+def test_where_low_is_better_the_lowest_comes_first_and_is_ahead():
+    records = with_errors([
+        *results("good", [0.9, 0.8, 0.9]),
+        *results("bad", [0.1, 0.2, 0.2]),
+        *results("X embedding", [0.3, 0.3, 0.3], role="language model", lm="X"),
+    ])  # fmt: skip
+    found = table_of(records, LOW)
+    assert found.summary()["method"].tolist() == ["good", "X embedding", "bad"]
+    gap = found.difference("good", "bad", kind="independent studies")
+    assert gap.difference == pytest.approx(-0.7)
+    assert (gap.verdict, gap.n_better, gap.n_units_better) == ("ahead", 3, 3)
+    assert found.difference("bad", "good", kind="independent studies").verdict == "behind"
+    answer = what_lms_add(found, LabelsJob)[0]
+    assert answer.over_best.second == "title of good"
+    assert answer.sentences()[0].startswith("It adds nothing")
+
+
+def test_the_headline_of_a_kind_is_the_first_metric_that_has_a_number_there():
+    records = results("one", [0.2, 0.3, 0.4])
+    found = table_of(records, LOW)  # none of them has an error
+    assert found.headline("independent studies").name == "macro_f1"
+    assert found.summary()["headline"].tolist() == ["macro_f1"]
+
+
+def test_a_paired_test_over_units_stands_beside_the_difference():
+    records = [
+        *results("default", [0.7, 0.8, 0.9], role="default"),
+        *results("logistic", [0.6, 0.6, 0.6]),
+    ]
+    rows = table_of(records).summary().set_index("method")
+    # all of three units are lower: 2 of the 8 choices of signs are as extreme
+    assert rows.loc["logistic", "wilcoxon_p"] == 0.25
+    assert np.isnan(rows.loc["default", "wilcoxon_p"])
+    assert rows.loc["logistic", "against_default"].startswith("-0.200 [")
+
+
+def test_a_ceiling_and_a_control_never_stand_for_the_best_without_a_language_model():
+    records = [
+        *results("halves", [0.9, 0.9, 0.9], role="ceiling"),
+        *results("noise", [0.8, 0.8, 0.8], role="control"),
+        *results("mean", [0.5, 0.5, 0.5]),
+        *results("X vectors", [0.6, 0.7, 0.6], role="language model", lm="X"),
+    ]
+    answer = what_lms_add(table_of(records), LabelsJob)[0]
+    assert answer.over_best.second == "title of mean"
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ([0.0, 0.4, np.nan], (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)),
+        ([-0.3, 0.9], (-0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0)),
+        ([0.0, 3.0], (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)),
+        ([2.0, 3000.0], (1.0, 10.0, 100.0, 1000.0, 10000.0)),
+        ([np.nan], (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)),
+        ([-2.0, -2.0], (-2.0, -1.5, -1.0, -0.5, 0.0)),
+    ],
+)
+def test_an_axis_holds_all_numbers_and_writes_few(values, ticks):
+    axis = axis_of(values)
+    assert axis.ticks == pytest.approx(ticks)
+    assert axis.place(axis.ticks[0]) == 0
+    assert axis.place(axis.ticks[-1]) == pytest.approx(1)
 
 
 def test_one_unit_gives_no_answer():
@@ -110,7 +186,7 @@ def test_one_unit_gives_no_answer():
         *results("logistic", [0.5, 0.5, 0.6])[:1],
         *results("X logistic", [0.8, 0.8, 0.9], role="language model", lm="X")[:1],
     ]
-    answer = what_lms_add(result_table(records))[0]
+    answer = what_lms_add(table_of(records), LabelsJob)[0]
     assert answer.over_best.verdict == "untold"
     assert "no interval, and so no answer" in answer.sentences()[0]
 
@@ -166,7 +242,7 @@ def test_the_page_is_whole_fetches_nothing_and_escapes_names(report, tmp_path):
 def test_the_markdown_holds_every_method_and_case(report):
     text = str(report)
     assert "| **title of default** | 0.700 |" in text
-    assert "| a | b | 0.70 | 0.57 | 0.50 |" in text or "| a | b | 0.70 | 0.60 | 0.50 |" in text
+    assert "| a | b | 0.700 | 0.600 | 0.500 |" in text
     assert "It adds nothing" in text
 
 

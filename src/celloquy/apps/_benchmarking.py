@@ -16,6 +16,7 @@ from celloquy.evaluation import (
     set_records,
     write_report,
 )
+from celloquy.evaluation._report_rows import number_with_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,10 +73,10 @@ def measure_suite(
     written = write_report(report, out)
     for kind in report.summary["kind"].unique():
         rows = report.summary[report.summary["kind"] == kind]
-        typer.echo(f"{kind}: {report.note_of(kind)}")
+        headline = report.results.headline(kind)
+        typer.echo(f"{kind}, {headline.title}: {report.note_of(kind)}")
         for _, row in rows.iterrows():
-            interval = f" [{row['low']:.3f}, {row['high']:.3f}]" if row["low"] == row["low"] else ""
-            typer.echo(f"  {row['macro_f1']:.3f}{interval}  {row['title']}")
+            typer.echo(f"  {number_with_interval(row, headline)}  {row['title']}")
     for answer in report.answers:
         typer.echo(f"{answer.lm}, {answer.kind}: {answer.sentences()[0]}")
     typer.echo(f"{len(records)} results · {', '.join(map(str, written))}", err=True)

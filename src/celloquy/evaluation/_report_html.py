@@ -5,10 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from celloquy.evaluation._report_rows import case_cells, summary_cells, summary_columns
 from celloquy.evaluation._report_svg import forest, legend, reliability
-from celloquy.evaluation._suite_summary import HEADLINE
+from celloquy.evaluation._suite_answers import NOT_MEASURED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,22 +35,6 @@ const v=r=>{const c=r.cells[i].textContent,n=parseFloat(c);return isNaN(n)?c:n};
 const d=(a,c)=>typeof a===typeof c?(a>c)-(a<c):typeof a==='string'?-1:1;
 [...b.rows].sort((x,y)=>(s==='1'?-1:1)*d(v(x),v(y))).forEach(r=>b.append(r))}));
 """
-COLUMNS = {
-    "macro_f1": "macro-F1",
-    "interval": "95 %",
-    "sd": "± draws",
-    "against_default": "minus the default",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "coverage": "coverage",
-    "accuracy_answered": "accuracy of answered",
-    "calibration_error": "calibration error",
-    "seconds": "fit + predict, s",
-    "n_cases": "cases",
-    "n_draws": "draws",
-    "n_obs": "cells labelled",
-}
-"""Columns of the summary, with their titles."""
 
 
 def html_report(report: SuiteReport) -> str:
@@ -67,13 +50,14 @@ def html_report(report: SuiteReport) -> str:
     ]
     for kind in kinds:
         rows = report.summary[report.summary["kind"] == kind]
+        headline = report.results.headline(str(kind))
         body += [
             f"<h2>{escape(_capital(str(kind)))}</h2>",
             f'<p class="legend">{legend()}</p>',
-            f'<div class="wide">{forest(rows)}</div>',
+            f'<div class="wide">{forest(rows, headline)}</div>',
             f"<p>{escape(report.note_of(str(kind)))} A click on a title sorts.</p>",
-            f'<div class="wide">{_summary(rows)}</div>',
-            "<h3>Every case, macro-F1</h3>",
+            f'<div class="wide">{_summary(report, rows)}</div>',
+            f"<h3>Every case, {escape(headline.title)}</h3>",
             f'<div class="wide">{_cases(report, str(kind))}</div>',
         ]
         for detail in report.details[str(kind)]:
@@ -86,32 +70,13 @@ def html_report(report: SuiteReport) -> str:
     )
 
 
-def summary_cells(row: pd.Series) -> list[str]:
-    """Write one row of the summary, as the titles of :data:`COLUMNS` say."""
-    interval = "" if np.isnan(row["low"]) else f"{row['low']:.3f} to {row['high']:.3f}"
-    said = {
-        "interval": interval,
-        "sd": "" if np.isnan(row["sd"]) else f"{row['sd']:.3f}",
-        "against_default": row["against_default"],
-    }
-    cells = []
-    for name in COLUMNS:
-        if name in said:
-            cells.append(said[name])
-        elif name.startswith("n_"):
-            cells.append(f"{int(row[name])}")
-        else:
-            cells.append(f"{row[name]:.2f}" if name == "seconds" else f"{row[name]:.3f}")
-    return cells
-
-
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
 def _answers(report: SuiteReport) -> list[str]:
     if not report.answers:
-        return ["<p>No language model was measured.</p>"]
+        return [f"<p>{NOT_MEASURED}</p>"]
     said = []
     for answer in report.answers:
         said.append(f"<h3>{escape(answer.lm)}, {escape(answer.kind)}</h3><ul>")
@@ -120,20 +85,23 @@ def _answers(report: SuiteReport) -> list[str]:
     return said
 
 
-def _summary(rows: pd.DataFrame) -> str:
+def _summary(report: SuiteReport, rows: pd.DataFrame) -> str:
+    metrics = report.results.shown(str(rows["kind"].iloc[0]))
+    columns = summary_columns(rows, metrics)
     lines = [
-        ([str(row["title"]), *summary_cells(row)], str(row["role"])) for _, row in rows.iterrows()
+        ([str(row["title"]), *summary_cells(row, columns, metrics)], str(row["role"]))
+        for _, row in rows.iterrows()
     ]
-    return _table(["representation, head", *COLUMNS.values()], lines)
+    return table_that_sorts(["method", *columns.values()], lines)
 
 
 def _cases(report: SuiteReport, kind: str) -> str:
-    wide = report.cases(kind)
+    wide, headline = report.cases(kind), report.results.headline(kind)
     lines = [
-        ([f"{one} → {other}", *("" if np.isnan(v) else f"{v:.3f}" for v in row)], "")
+        ([f"{one} → {other}" if one else str(other), *case_cells(row, headline)], "")
         for (one, other), row in zip(wide.index, wide.to_numpy(), strict=True)
     ]
-    return _table(["reference → query", *wide.columns], lines)
+    return table_that_sorts(["case", *wide.columns], lines)
 
 
 def _detail(detail: Detail) -> list[str]:
@@ -144,7 +112,7 @@ def _detail(detail: Detail) -> list[str]:
     ]  # fmt: skip
     return [
         f"<h3>{escape(detail.title)}</h3><div class=side>",
-        f"<div>{_table(['label', 'precision', 'recall', 'F1', 'cells'], labels)}</div>",
+        f"<div>{table_that_sorts(['label', 'precision', 'recall', 'F1', 'cells'], labels)}</div>",
         f"<div>Share of each label (rows) by prediction{_confusion(detail.confusion)}</div>",
         f"<div>{reliability(detail.reliability)}</div></div>",
     ]
@@ -165,17 +133,22 @@ def _confusion(shares: pd.DataFrame) -> str:
 def _sets(report: SuiteReport) -> str:
     rows = [([each["name"], each["study"], each["origin"], each["sha256"][:16]], "")
             for each in report.sets]  # fmt: skip
-    return _table(["set", "study", "had from", "SHA-256 of the file"], rows)
+    return table_that_sorts(["set", "study", "had from", "SHA-256 of the file"], rows)
 
 
-def _table(heads: Iterable[str], rows: Sequence[tuple[list[str], str]]) -> str:
-    """Write a table that sorts; each row with its class."""
+def table_that_sorts(heads: Iterable[str], rows: Sequence[tuple[list[str], str]]) -> str:
+    """Write a table that sorts by a click on a title.
+
+    Parameters
+    ----------
+    heads
+        Titles of the columns.
+    rows
+        The cells of each row, and its class.
+    """
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     body = "".join(
         f'<tr class="{escape(kind)}">' + "".join(f"<td>{escape(c)}</td>" for c in cells) + "</tr>"
         for cells, kind in rows
     )
     return f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-
-__all__ = ["COLUMNS", "HEADLINE", "html_report", "summary_cells"]

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from celloquy.evaluation._report_axis import axis_of
+
 if TYPE_CHECKING:
     import pandas as pd
 
+    from celloquy.evaluation._suite_job import Metric
     from celloquy.learn import Reliability
 
 _COLOURS = {
@@ -18,45 +21,50 @@ _COLOURS = {
     "other": "#9aa5ad",
     "language model": "#b3541e",
     "control": "#d9a066",
+    "ceiling": "#3d6fb4",
 }
 _ROW, _LEFT, _WIDTH, _TOP = 20, 430, 380, 26
 
 
-def forest(rows: pd.DataFrame) -> str:
-    """Draw one line a method: mean macro-F1 with its interval, best first.
+def forest(rows: pd.DataFrame, headline: Metric) -> str:
+    """Draw one line a method: its mean headline with the interval, best first.
 
     Parameters
     ----------
     rows
-        Rows of one kind of :func:`summary_table`.
+        Rows of one kind of the summary.
+    headline
+        What is drawn.
     """
     height = _TOP + _ROW * len(rows) + 24
-    parts = [_opened(_LEFT + _WIDTH + 90, height, "macro-F1 of every method with its interval")]
-    for tick in np.linspace(0, 1, 6):
-        x = _LEFT + tick * _WIDTH
+    parts = [_opened(_LEFT + _WIDTH + 90, height, f"{headline.title} of every method, 95 %")]
+    axis = axis_of(rows[[headline.name, "low", "high"]].to_numpy(dtype=float))
+    for tick in axis.ticks:
+        x = _LEFT + axis.place(tick) * _WIDTH
         parts += [
             f'<line x1="{x:.1f}" y1="{_TOP - 6}" x2="{x:.1f}" y2="{height - 24}" '
             'stroke="#e3e6e8"/>',
-            f'<text x="{x:.1f}" y="{height - 8}" text-anchor="middle">{tick:.1f}</text>',
+            f'<text x="{x:.1f}" y="{height - 8}" text-anchor="middle">{tick:.6g}</text>',
         ]
     for i, (_, row) in enumerate(rows.iterrows()):
         y, colour = _TOP + _ROW * i + 6, _COLOURS[str(row["role"])]
-        mean, ends = float(row["macro_f1"]), (float(row["low"]), float(row["high"]))
-        x = _LEFT + mean * _WIDTH
+        mean, ends = float(row[headline.name]), (float(row["low"]), float(row["high"]))
         parts.append(
             f'<text x="{_LEFT - 10}" y="{y + 4}" text-anchor="end">'
             f"{escape(str(row['title']))}</text>"
         )
         if np.isfinite(ends[0]):
-            low, high = (_LEFT + end * _WIDTH for end in ends)
+            low, high = (_LEFT + axis.place(end) * _WIDTH for end in ends)
             parts.append(
                 f'<line x1="{low:.1f}" y1="{y}" x2="{high:.1f}" y2="{y}" stroke="{colour}" '
                 'stroke-width="2"/>'
             )
-        parts += [
-            f'<circle cx="{x:.1f}" cy="{y}" r="4" fill="{colour}"/>',
-            f'<text x="{_LEFT + _WIDTH + 12}" y="{y + 4}">{mean:.3f}</text>',
-        ]
+        if np.isfinite(mean):
+            x = _LEFT + axis.place(mean) * _WIDTH
+            parts += [
+                f'<circle cx="{x:.1f}" cy="{y}" r="4" fill="{colour}"/>',
+                f'<text x="{_LEFT + _WIDTH + 12}" y="{y + 4}">{mean:.{headline.digits}f}</text>',
+            ]
     return "".join([*parts, "</svg>"])
 
 

@@ -8,40 +8,39 @@ import numpy as np
 import pandas as pd
 
 from celloquy.evaluation._label_counts import count_labels
-from celloquy.evaluation._suite_summary import DEFAULT, LM_ROLE, best_method
+from celloquy.evaluation._suite_summary import DEFAULT, LM_ROLE, Results
 from celloquy.learn import Reliability, measure_reliability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def shown_methods(table: pd.DataFrame, kind: str) -> list[str]:
+def shown_methods(results: Results, kind: str) -> list[str]:
     """Choose what is shown in detail: the default, the best without and with a language model."""
+    table = results.table
     lms = [str(name) for name in table["lm"].unique() if name]
     chosen = [
         DEFAULT if (table["method"] == DEFAULT).any() else "",
-        best_method(table, ["baseline"], kind=kind),
-        *(best_method(table, [LM_ROLE], kind=kind, lm=lm) for lm in lms),
+        results.best(["baseline"], kind=kind),
+        *(results.best([LM_ROLE], kind=kind, lm=lm) for lm in lms),
     ]
     return list(dict.fromkeys(name for name in chosen if name))
 
 
 def cells_of(records: Sequence[dict[str, Any]], *, method: str, kind: str) -> pd.DataFrame:
-    """Put the cells of all cases of a method end to end: truth, prediction and score."""
-    parts = []
+    """Put the cells of all cases of a method end to end: truth, prediction and score.
+
+    Records of other jobs than labels hold none of these, and the table is empty.
+    """
+    held: dict[str, list[Any]] = {"truth": [], "prediction": [], "score": []}
     for found in records:
-        if found["method"]["name"] == method and found["case"]["kind"] == kind:
+        of_method = found["method"]["name"] == method and found["case"]["kind"] == kind
+        if of_method and "prediction" in found:
             labels = np.array(found["labels"], dtype=object)
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "truth": labels[found["truth"]],
-                        "prediction": labels[found["prediction"]],
-                        "score": found["score"],
-                    }
-                )
-            )
-    return pd.concat(parts, ignore_index=True)
+            held["truth"] += labels[found["truth"]].tolist()
+            held["prediction"] += labels[found["prediction"]].tolist()
+            held["score"] += found["score"]
+    return pd.DataFrame(held)
 
 
 def label_table(cells: pd.DataFrame) -> pd.DataFrame:

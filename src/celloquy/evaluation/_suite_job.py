@@ -12,13 +12,15 @@ language model adds anything; the report. So a job
 - lists the methods of ``self.suite.methods``, and for each of ``self.models.names`` those of
   ``self.suite.lm_methods`` that it can do; names are checked against ``known_methods`` and
   ``known_lm_methods`` when the suite is read;
+- says in ``comparisons`` what else tells whether a language model adds anything (its controls);
 - measures a method on a case: metrics by name. One that is not defined there is NaN, or left out.
   The headline of a kind is the first of ``metrics`` that has a number there.
 
 Methods of the roles "control" and "ceiling" are shown, and never stand for the best without a
-language model; "language model" and "control" name theirs in ``lm``. Methods with ``lm`` are
-measured on the first ``lm_seeds`` seeds only. A random part comes from
-``rng_for(case.seed, ...)``, so that a result is the same whatever was measured before it.
+language model. Those of the roles "language model" and "control" name their model in ``lm`` and
+are called ``f"{lm} {name}"``; they are measured on the first ``lm_seeds`` seeds only. A random
+part comes from ``rng_for(case.seed, ...)``, so that a result is the same whatever was measured
+before it.
 """
 
 from __future__ import annotations
@@ -67,6 +69,20 @@ class CaseResult:
     """What the record keeps besides: plain values, as JSON holds them."""
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Two methods whose difference says what a language model adds."""
+
+    name: str
+    """Name in the report's JSON."""
+    first: str
+    """A method of the language model: one of ``known_lm_methods``."""
+    second: str
+    """Another one of them, or one of ``known_methods``."""
+    words: str
+    """What the difference says; the sentence goes on with a colon and the number."""
+
+
 class Job(ABC):
     """What a suite measures.
 
@@ -90,6 +106,10 @@ class Job(ABC):
     """Settings of this job alone, with their defaults: see :meth:`setting`."""
     units: ClassVar[str] = "sets"
     """What intervals draw again, in words and in the plural."""
+    comparisons: ClassVar[tuple[Comparison, ...]] = ()
+    """What is said of each language model beside its best method against the best without one."""
+    joined: ClassVar[tuple[str, ...]] = ()
+    """Names of ``known_lm_methods`` that read expression, too: more than the model alone."""
 
     def __init__(self, suite: Suite, folder: Path, models: SuiteModels) -> None:
         self.suite = suite
@@ -124,7 +144,9 @@ class Job(ABC):
 JOBS: Registry[type[Job]] = Registry(
     "job",
     {
+        "generation": "celloquy.evaluation._suite_generation:GenerationJob",
         "labels": "celloquy.evaluation._suite_labels:LabelsJob",
+        "perturbation": "celloquy.evaluation._suite_perturbation:PerturbationJob",
     },
 )
 """Jobs by the name that ``measures`` of a suite has."""

@@ -19,7 +19,7 @@ from celloquy.evaluation._methods import (
     methods_of_lm,
 )
 from celloquy.evaluation._suite_designs import LabelDesign
-from celloquy.evaluation._suite_job import CaseResult, Job, Metric
+from celloquy.evaluation._suite_job import CaseResult, Comparison, Job, Metric
 from celloquy.learn import fit_reference, measure_reliability
 
 if TYPE_CHECKING:
@@ -50,6 +50,15 @@ class LabelsJob(Job):
     known_methods: ClassVar = METHODS_WITHOUT_LM
     known_lm_methods: ClassVar = HEADS_OF_LM
     units: ClassVar = "study pairs, donors, patients"
+    joined: ClassVar = ("fusion", "with-default")
+    comparisons: ClassVar = (
+        Comparison("over_default", "with-default", "default",
+                   "The default joined with it, against the default alone"),
+        Comparison("order", "logistic", "shuffled",
+                   "What the order of genes gives it, against any order"),
+        Comparison("names", "logistic", "renamed",
+                   "What the names of genes give it, against the names of other genes"),
+    )  # fmt: skip
 
     def __init__(self, suite: Suite, folder: Path, models: SuiteModels) -> None:
         super().__init__(suite, folder, models)

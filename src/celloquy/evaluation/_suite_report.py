@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from celloquy._runtime import atomic_path
-from celloquy.evaluation._report_html import COLUMNS, html_report, summary_cells
+from celloquy.evaluation._report_html import html_report
+from celloquy.evaluation._report_rows import case_cells, summary_cells, summary_columns
+from celloquy.evaluation._suite_answers import NOT_MEASURED, LmAnswer, what_lms_add
 from celloquy.evaluation._suite_details import (
     cells_of,
     confusion_table,
@@ -21,13 +23,8 @@ from celloquy.evaluation._suite_details import (
     reliability_of,
     shown_methods,
 )
-from celloquy.evaluation._suite_summary import (
-    HEADLINE,
-    LmAnswer,
-    result_table,
-    summary_table,
-    what_lms_add,
-)
+from celloquy.evaluation._suite_job import JOBS
+from celloquy.evaluation._suite_summary import Results, result_table
 
 if TYPE_CHECKING:
     import os
@@ -63,14 +60,14 @@ class SuiteReport:
 
     suite: Suite
     """What was measured."""
-    table: pd.DataFrame
-    """One row a method and case."""
+    results: Results
+    """One row a method and case, with the metrics of the job."""
     summary: pd.DataFrame
     """One row a kind and method."""
     answers: list[LmAnswer]
     """Whether each language model adds anything."""
     details: dict[str, list[Detail]]
-    """Chosen methods by kind."""
+    """Chosen methods by kind; of labels alone."""
     sets: list[dict[str, Any]]
     """Name, study, origin and hash of each set."""
     command: str
@@ -86,10 +83,18 @@ class SuiteReport:
         if n_units < 2:
             said += "There are no groups to draw, so there is no interval."
         else:
-            said += f"Intervals draw {n_units} units (study pairs, donors, patients) again"
+            units = JOBS[self.suite.measures].units
+            said += f"Intervals draw {n_units} units ({units}) again"
             said += ", too few to say much." if n_units < FEW_UNITS else "."
-        said += " What a method has more or less than the default is taken on its own draws."
-        part = self.table[self.table["kind"] == kind].drop_duplicates("case")
+        if (rows["against_default"] != "").any():
+            said += " What a method has more or less than the default is taken on its own draws."
+        if rows["wilcoxon_p"].notna().any():
+            said += f" p: Wilcoxon signed-rank test of the same over {n_units} units, not "
+            said += (
+                f"corrected for {len(rows)} methods; it cannot be below {2.0 ** (1 - n_units):.2g}."
+            )
+        table = self.results.table
+        part = table[table["kind"] == kind].drop_duplicates("case")
         n_out, too_few = int(part["n_left_out"].sum()), sorted(set(part["too_few"]) - {""})
         if n_out:
             said += f" {n_out:,} cells have a label that their reference lacks; they are left out."
@@ -98,12 +103,14 @@ class SuiteReport:
         return said
 
     def cases(self, kind: str) -> pd.DataFrame:
-        """Give macro-F1 of every case (rows) and method (columns), best method first."""
-        part = self.table[self.table["kind"] == kind]
-        wide = part.pivot_table(index=["reference", "query"], columns="title", values=HEADLINE,
-                                sort=False)  # fmt: skip
+        """Give the headline of every case (rows) and method (columns), best method first."""
+        table = self.results.table
+        wide = table[table["kind"] == kind].pivot_table(
+            index=["reference", "query"], columns="title",
+            values=self.results.headline(kind).name, sort=False,
+        )  # fmt: skip
         order = self.summary[self.summary["kind"] == kind]["title"]
-        return wide[list(order)]
+        return wide[[title for title in order if title in wide.columns]]
 
     def __str__(self) -> str:
         """Write the report as Markdown."""
@@ -115,17 +122,16 @@ class SuiteReport:
             lines += [f"- {sentence}" for sentence in answer.sentences()]
             lines.append("")
         if not self.answers:
-            lines += ["No language model was measured.", ""]
+            lines += [NOT_MEASURED, ""]
         for kind in self.summary["kind"].unique():
             rows = self.summary[self.summary["kind"] == kind]
             lines += [f"## {kind[0].upper()}{kind[1:]}", "", self.note_of(kind), ""]
-            lines += [
-                _row(["representation, head", *COLUMNS.values()]),
-                "|---" * (len(COLUMNS) + 1) + "|",
-            ]
+            shown = self.results.shown(kind)
+            heads = ["method", *summary_columns(rows, shown).values()]
+            lines += [_row(heads), "|---" * len(heads) + "|"]
             lines += [
                 _row([f"**{row['title']}**" if row["role"] == "default" else row["title"],
-                      *summary_cells(row)])
+                      *summary_cells(row, summary_columns(rows, shown), shown)])
                 for _, row in rows.iterrows()
             ]  # fmt: skip
             lines += ["", *self._cases_in_markdown(kind), ""]
@@ -133,12 +139,13 @@ class SuiteReport:
 
     def _cases_in_markdown(self, kind: str) -> list[str]:
         wide = self.cases(kind)
-        lines = ["Every case, macro-F1; columns by number:", ""]
+        headline = self.results.headline(kind)
+        lines = [f"Every case, {headline.title}; columns by number:", ""]
         lines += [f"{i}. {title}" for i, title in enumerate(wide.columns, start=1)]
         numbers = [str(i) for i in range(1, len(wide.columns) + 1)]
         lines += ["", _row(["reference", "query", *numbers]), "|---" * (len(numbers) + 2) + "|"]
         for (one, other), row in zip(wide.index, wide.to_numpy(), strict=True):
-            lines.append(_row([one, other, *("" if np.isnan(v) else f"{v:.2f}" for v in row)]))
+            lines.append(_row([one, other, *case_cells(row, headline)]))
         return lines
 
     def to_dict(self) -> dict[str, Any]:
@@ -163,7 +170,8 @@ class SuiteReport:
             "summary": self.summary.to_dict("records"),
             "language_models": [answer.to_dict() for answer in self.answers],
             "details": details,
-            "results": self.table.to_dict("records"),
+            "metrics": [asdict(each) for each in self.results.metrics],
+            "results": self.results.table.to_dict("records"),
         }
         cleaned: dict[str, Any] = _without_nan(said)
         return cleaned
@@ -185,28 +193,31 @@ def make_report(
     command
         What makes the report again.
     """
-    table = result_table(records)
-    details = {
-        kind: [
-            Detail(
-                str(table.loc[table["method"] == name, "title"].iloc[0]),
-                label_table(cells),
-                confusion_table(cells),
-                reliability_of(cells),
-            )
-            for name in shown_methods(table, kind)
-            for cells in [cells_of(records, method=name, kind=kind)]
-        ]
-        for kind in table["kind"].unique()
-    }
+    job = JOBS[suite.measures]
+    results = Results(result_table(records, job.metrics), job.metrics)
+    details = {kind: _details(results, records, kind) for kind in results.kinds}
     made = (
         f"{datetime.now(UTC):%Y-%m-%d}, celloquy {version('celloquy')}, "
         f"Python {platform.python_version()}, {platform.system()} {platform.machine()}. "
         f"Suite '{suite.name}'; language models in {records[0]['made_of']['precision']}."
     )
     return SuiteReport(
-        suite, table, summary_table(table), what_lms_add(table), details, sets, command, made
+        suite, results, results.summary(), what_lms_add(results, job), details, sets, command, made
     )
+
+
+def _details(results: Results, records: Sequence[dict[str, Any]], kind: str) -> list[Detail]:
+    """Give what lies behind the means of chosen methods; nothing where no labels were given."""
+    table = results.table
+    found = []
+    for name in shown_methods(results, kind):
+        cells = cells_of(records, method=name, kind=kind)
+        if len(cells):
+            title = str(table.loc[table["method"] == name, "title"].iloc[0])
+            found.append(
+                Detail(title, label_table(cells), confusion_table(cells), reliability_of(cells))
+            )
+    return found
 
 
 def write_report(report: SuiteReport, folder: str | os.PathLike[str]) -> list[Path]:
