@@ -11,12 +11,14 @@ from celloquy.apps.cli._options import (
     AllowDownload,
     AllowRemote,
     Collisions,
+    Device,
     DryRun,
     GeneColumn,
     Json,
     Layer,
     MaxCost,
     Overwrite,
+    Plots,
     PriceIn,
     PriceOut,
     Raw,
@@ -96,10 +98,8 @@ def annotate(
     save_reference: Annotated[
         Path | None, typer.Option(help="Folder to save the fitted reference to.")
     ] = None,
-    plots: Annotated[
-        Path | None, typer.Option(help="Folder for pictures; made if it is missing.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    plots: Plots = None,
+    device: Device = "auto",
     precision: Annotated[str, typer.Option(help="Of the language model: fp32 or bf16.")] = "fp32",
     allow_download: AllowDownload = False,
     allow_remote: AllowRemote = None,

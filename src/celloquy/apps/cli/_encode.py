@@ -8,7 +8,9 @@ import typer
 
 from celloquy.apps.cli._options import (
     AllowDownload,
+    Cache,
     Collisions,
+    Device,
     GeneColumn,
     Layer,
     Out,
@@ -46,16 +48,14 @@ def encode(
     gene_column: GeneColumn = None,
     collisions: Collisions = "refuse",
     precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     pooling: Annotated[
         str | None, typer.Option(help="mean, last, max or cls; of a decoder also genes.")
     ] = None,
     layer_of_lm: Annotated[
         int | None, typer.Option(help="Layer of the model to take vectors from; 0 is the input.")
     ] = None,
-    cache: Annotated[
-        bool, typer.Option("--cache", help="Keep vectors in the user's cache for the next run.")
-    ] = False,
+    cache: Cache = False,
     allow_download: AllowDownload = False,
     overwrite: Overwrite = False,
 ) -> None:

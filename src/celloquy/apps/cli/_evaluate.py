@@ -9,7 +9,16 @@ import typer
 from typer.core import TyperGroup
 
 from celloquy.apps.cli._evaluate_cells import embedding, generated, perturbation, reconstruction
-from celloquy.apps.cli._evaluate_report import Groups, Report, refuse_report, tell
+from celloquy.apps.cli._evaluate_report import (
+    Groups,
+    LeaveOut,
+    OnlyShared,
+    Report,
+    TruthFile,
+    Unknown,
+    refuse_report,
+    tell,
+)
 from celloquy.apps.cli._options import Json, Layer, Overwrite, Raw, Seed, Source
 
 DEFAULT = "annotation"
@@ -67,20 +76,13 @@ def annotation(
     confidence: Annotated[
         str | None, typer.Option(help="Column of obs with the confidence in [0, 1].")
     ] = None,
-    truth_file: Annotated[
-        Path | None,
-        typer.Option(help="File with the truth, if it is another; joined by the cells' names."),
-    ] = None,
+    truth_file: TruthFile = None,
     beside: Annotated[
         list[str] | None,
         typer.Option(help="Column with other predictions to test against; repeatable."),
     ] = None,
-    leave_out: Annotated[
-        list[str] | None, typer.Option(help="True label whose cells are not judged; repeatable.")
-    ] = None,
-    unknown: Annotated[
-        list[str] | None, typer.Option(help="Predicted label that means no answer; repeatable.")
-    ] = None,
+    leave_out: LeaveOut = None,
+    unknown: Unknown = None,
     labels_by: Annotated[
         str | None,
         typer.Option(help="Make labels one: a table (label, type), 'ontology' or 'blood'."),
@@ -88,9 +90,7 @@ def annotation(
     ontology: Annotated[
         bool, typer.Option("--ontology", help="Measure distances in the Cell Ontology.")
     ] = False,
-    only_shared: Annotated[
-        bool, typer.Option("--only-shared", help="Judge the cells that both files hold.")
-    ] = False,
+    only_shared: OnlyShared = False,
     seed: Seed = 0,
     out: Report = None,
     as_json: Json = False,
@@ -129,20 +129,10 @@ def drug(
     probability: Annotated[
         str | None, typer.Option(help="Column of obs with the probability of --positive.")
     ] = None,
-    truth_file: Annotated[
-        Path | None,
-        typer.Option(help="File with the truth, if it is another; joined by the cells' names."),
-    ] = None,
-    leave_out: Annotated[
-        list[str] | None,
-        typer.Option(help="True response whose cells are not judged; repeatable."),
-    ] = None,
-    unknown: Annotated[
-        list[str] | None, typer.Option(help="Prediction that means no answer; repeatable.")
-    ] = None,
-    only_shared: Annotated[
-        bool, typer.Option("--only-shared", help="Judge the cells that both files hold.")
-    ] = False,
+    truth_file: TruthFile = None,
+    leave_out: LeaveOut = None,
+    unknown: Unknown = None,
+    only_shared: OnlyShared = False,
     seed: Seed = 0,
     out: Report = None,
     as_json: Json = False,
@@ -178,9 +168,7 @@ def answers(
     ontology: Annotated[
         bool, typer.Option("--ontology", help="Know synonyms, and types above the true one.")
     ] = False,
-    leave_out: Annotated[
-        list[str] | None, typer.Option(help="True type whose cells are not judged; repeatable.")
-    ] = None,
+    leave_out: LeaveOut = None,
     layer: Layer = None,
     raw: Raw = False,
     seed: Seed = 0,

@@ -16,6 +16,19 @@ Groups = Annotated[
     str | None,
     typer.Option(help="Column of obs: donor, study, patient or line; intervals draw these."),
 ]
+TruthFile = Annotated[
+    Path | None,
+    typer.Option(help="File with the truth, if it is another; joined by the cells' names."),
+]
+LeaveOut = Annotated[
+    list[str] | None, typer.Option(help="True label whose cells are not judged; repeatable.")
+]
+Unknown = Annotated[
+    list[str] | None, typer.Option(help="Predicted label that means no answer; repeatable.")
+]
+OnlyShared = Annotated[
+    bool, typer.Option("--only-shared", help="Judge the cells that both files hold.")
+]
 Report = Annotated[
     Path | None, typer.Option("--out", "-o", help="Also write the report: .json, .md or .txt.")
 ]

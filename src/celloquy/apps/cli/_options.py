@@ -30,6 +30,20 @@ Collisions = Annotated[
 Lm = Annotated[
     str, typer.Option("--lm", help="Language model: hf:ID, a folder, openai:NAME@URL, fake:SCRIPT.")
 ]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Precision = Annotated[str, typer.Option(help="fp32, bf16, 8bit or 4bit.")]
+Cache = Annotated[
+    bool, typer.Option("--cache", help="Keep vectors in the user's cache for the next run.")
+]
+TaskName = Annotated[
+    str, typer.Option("--task", help="Task by name (celloquy tasks list), or its file.")
+]
+Template = Annotated[int, typer.Option(help="Which of the task's templates to use.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="INPUT=VALUE: an input of the task, for all cells; repeatable."),
+]
+Plots = Annotated[Path | None, typer.Option(help="Folder for pictures; made if it is missing.")]
 AllowDownload = Annotated[
     bool, typer.Option("--allow-download", help="Fetch the model if it is not here.")
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from celloquy.apps.cli._options import Json, Overwrite
+from celloquy.apps.cli._options import Device, Json, Overwrite
 
 
 def train(
@@ -18,7 +18,7 @@ def train(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Run folder; made, or gone on with.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     presets: Annotated[
         bool, typer.Option("--presets", help="List the presets that a recipe may begin with.")
     ] = False,
