@@ -93,8 +93,6 @@ def test_without_labels_names_are_looked_up(folder):
 
 
 def test_a_server_names_clusters_and_gets_markers_only(folder):
-    pytest.importorskip("httpx", reason="the extra `remote` asks servers")
-
     def reply(asked):
         said = "B" if "GENE1 " in asked.body["messages"][0]["content"] else "T"
         return chat(json.dumps({"answer": said}))

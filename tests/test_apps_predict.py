@@ -104,7 +104,6 @@ def test_a_dry_run_shows_the_first_prompt_and_the_tokens_and_asks_nothing(folder
 
 
 def test_a_dry_run_of_a_server_shows_the_exact_request(folder):
-    pytest.importorskip("httpx", reason="the extra `remote` asks servers")
     with serving(lambda asked: chat("B")) as server:
         given = labelled(folder, "--dry-run", "--obs", "organism=donor")
         given[given.index("--lm") + 1] = f"openai:tiny@{server.url}"
@@ -126,7 +125,6 @@ def test_a_server_elsewhere_needs_permission(folder, monkeypatch, capsys):
 
 
 def test_truth_is_measured_beside_a_baseline_and_drawn(folder):
-    pytest.importorskip("matplotlib", reason="pictures need the extra `plot`")
     result = done(labelled(folder, "--truth", "cell_type", "--plots", folder / "plots", "--json"))
     measured = json.loads(result.stdout)["measured"]
     assert measured["accuracy"] == pytest.approx(1 / 3)

@@ -295,8 +295,6 @@ def test_a_large_source_is_seen_in_part_and_it_is_said(adata, monkeypatch):
 
 def pbmc68k():
     spec = importlib.util.find_spec("scanpy")
-    if spec is None:
-        pytest.skip("scanpy is not installed")
     return Path(spec.submodule_search_locations[0]) / "datasets" / "10x_pbmc68k_reduced.h5ad"
 
 

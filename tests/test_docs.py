@@ -36,8 +36,6 @@ SLOW = re.compile(r"encode|load_lm|calibrate")
 OUTPUT_GOES_ON = re.compile(r"\n\n(?!>>>)")
 """An empty line that is not followed by an example is a part of what was printed."""
 
-pytest.importorskip("scanpy", reason="the examples read the cells that scanpy carries")
-
 
 def named(path: Path) -> str:
     return str(path.relative_to(ROOT))

@@ -5,18 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from transformers import AutoModelForCausalLM
 
 import celloquy as cq
 from celloquy.errors import InputError
 from celloquy.io import write_h5ad
 from celloquy.roles import PredictOptions
 from celloquy.tasks import load_task
+from decoder_models import LABELS, write_decoder, write_seq2seq
 from labelled_cells import labelled_cells
-
-torch = pytest.importorskip("torch", reason="the extra `llm` runs local models")
-from transformers import AutoModelForCausalLM  # noqa: E402 (needs torch)
-
-from decoder_models import LABELS, write_decoder, write_seq2seq  # noqa: E402
 
 KEY = "cell_type_celloquy"
 

@@ -25,8 +25,6 @@ from celloquy.roles import PredictOptions
 from labelled_cells import labelled_cells
 from lm_server import chat, refused, serving
 
-pytest.importorskip("httpx", reason="the extra `remote` asks servers")
-
 LABELS = ["even", "odd"]
 N_TOP = 12
 RUN = """

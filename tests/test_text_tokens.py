@@ -132,8 +132,9 @@ def test_no_cells_give_no_ids():
 
 @pytest.mark.slow
 def test_a_tokenizer_of_transformers_is_read_whole():
-    transformers = pytest.importorskip("transformers")
-    fast = transformers.PreTrainedTokenizerFast(
+    from transformers import PreTrainedTokenizerFast
+
+    fast = PreTrainedTokenizerFast(
         tokenizer_object=TOKENIZERS["wordpiece"], model_max_length=8, truncation_side="left"
     )
     texts = render_text(RANKED).to_pylist()

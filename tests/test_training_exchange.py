@@ -58,7 +58,8 @@ def test_alpaca_has_a_dataset_info_that_names_its_columns(corpus, tmp_path):
 
 @pytest.mark.slow
 def test_the_library_datasets_opens_every_form(corpus, tmp_path):
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     export_corpus(corpus, tmp_path / "arrow", form="cell2sentence")
     loaded = datasets.load_from_disk(str(tmp_path / "arrow"))
     assert set(loaded) == {"train", "test"}
@@ -81,7 +82,8 @@ def test_the_library_datasets_opens_every_form(corpus, tmp_path):
 
 @pytest.mark.slow
 def test_a_folder_that_datasets_saved_is_a_source_of_cells(tmp_path):
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     adata = cells(40)
     written = sentences(adata, n_top_genes=30).text
     saved = datasets.Dataset.from_dict(
