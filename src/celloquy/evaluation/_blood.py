@@ -31,3 +31,15 @@ def coarse_blood_types(labels: Iterable[object]) -> list[str | None]:
     ['B', 'CD4 T', None]
     """
     return [blood_types().get(str(label)) for label in labels]
+
+
+def prompt_names(types: Iterable[object]) -> list[str]:
+    """Name coarse types as a prompt does; another label stays as it is.
+
+    Examples
+    --------
+    >>> prompt_names(["B", "CD4 T", "monocyte", "Platelet"])
+    ['B cell', 'CD4 T cell', 'monocyte', 'Platelet']
+    """
+    of_cells = {"B", "CD4 T", "CD8 T", "NK", "dendritic"}
+    return [f"{one} cell" if one in of_cells else str(one) for one in types]

@@ -202,13 +202,13 @@ def _round(
         truth = truth.as_sentences(n)
         embedded = embedded.as_sentences(n)
         seen = None if seen is None else seen.as_sentences(n)
-    embed = options.embed or _pca_of(embedded)
+    embed = options.embed or pca_of(embedded)
     judge = Judge(truth, embed, seen, has_labels=len(set(known.labels)) > 1)
     found = {name: judge.measure(side) for name, side in sides.items()}
     return _Round({name: one for name, (one, _) in found.items()}, found[NEW][1], truth.n_obs)
 
 
-def _pca_of(cells: LabelledCells) -> Embed:
+def pca_of(cells: LabelledCells) -> Embed:
     """Fit a PCA of log values on real cells."""
     pca = Compressed(LogValues(), n_components=N_COMPONENTS, centred=True).fit(cells.block)
     return pca.transform

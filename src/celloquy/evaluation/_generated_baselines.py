@@ -56,6 +56,31 @@ def drawn_by_gene(known: LabelledCells, labels: NDArray[np.object_], *, seed: in
     return LabelledCells(block, labels)
 
 
+def bootstrapped_by_gene(
+    known: LabelledCells, labels: NDArray[np.object_], *, seed: int
+) -> LabelledCells:
+    """Take the value of each gene from a known cell of the label, another one for each gene.
+
+    Every gene has its label's values, and no gene knows of another.
+    """
+    rng = rng_for(seed, "bootstrap by gene")
+    values = known.block.expression
+    drawn = np.zeros((len(labels), values.shape[1]), dtype=values.dtype)
+    for label in sorted(set(labels)):
+        mine = values[known.labels == label].toarray()
+        wanted = np.flatnonzero(labels == label)
+        rows = rng.integers(len(mine), size=(len(wanted), mine.shape[1]))
+        drawn[wanted] = np.take_along_axis(mine, rows, axis=0)
+    block = CellBlock(sp.csr_matrix(drawn), known.block.kind, known.block.vocabulary)
+    return LabelledCells(block, labels)
+
+
+def relabelled(known: LabelledCells, *, seed: int) -> LabelledCells:
+    """Shuffle the labels of cells: right cells, and labels that say nothing of them."""
+    order = rng_for(seed, "labels shuffled").permutation(known.n_obs)
+    return LabelledCells(known.block, known.labels[order])
+
+
 def shuffled(known: LabelledCells, labels: NDArray[np.object_], *, seed: int) -> LabelledCells:
     """Draw real cells and shuffle the values among the genes that each expresses."""
     cells = resampled(known, labels, seed=seed)
