@@ -141,12 +141,33 @@ def mean_changes(contexts: Sequence[Context], *, without: str) -> dict[str, Floa
 
 
 def measure_halves(
-    context: Context, asked: NDArray[np.int64], *, separator: str, n_splits: int, seed: int
+    context: Context,
+    asked: NDArray[np.int64],
+    *,
+    separator: str,
+    n_splits: int,
+    seed: int,
+    among: NDArray[np.int64] | None = None,
 ) -> pd.DataFrame:
     """Predict one half of the cells of each perturbation by the other half.
 
     The control is the same for both, as it is for every prediction. A half has half of the
     cells, so that this ceiling lies a little below what all cells allow.
+
+    Parameters
+    ----------
+    context
+        The real perturbations of one context.
+    asked
+        Which of them are predicted; shape ``(n_asked,)``.
+    separator
+        What stands between the single perturbations of a combination.
+    n_splits
+        How often cells are halved.
+    seed
+        Seed of the halves.
+    among
+        Perturbations that the right one is to be told from; `None` takes all.
 
     Returns
     -------
@@ -174,7 +195,7 @@ def measure_halves(
         tables.append(
             measure_effects(
                 np.stack(told), real, asked=kept, control=context.control, reference=reference,
-                changed=np.stack(changed), targets=targets,
+                changed=np.stack(changed), targets=targets, among=among,
             )
         )  # fmt: skip
     mean: pd.DataFrame = pd.concat(tables).groupby(level=0).mean()

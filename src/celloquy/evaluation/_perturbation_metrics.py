@@ -64,6 +64,7 @@ def measure_effects(
     reference: Floats,
     changed: NDArray[np.bool_],
     targets: NDArray[np.bool_],
+    among: NDArray[np.int64] | None = None,
 ) -> pd.DataFrame:
     """Compare predicted with real mean profiles of some perturbations of one context.
 
@@ -83,13 +84,17 @@ def measure_effects(
         Truly changed genes; shape ``(n_asked, n_genes)``.
     targets
         Genes that a perturbation targets itself; shape ``(n_asked, n_genes)``.
+    among
+        Perturbations that the right one is to be told from, itself among them; `None` takes all.
 
     Returns
     -------
     One row a perturbation asked for, one column a metric.
     """
     rows = []
+    rivals = np.arange(len(real)) if among is None else among
     for i, place in enumerate(asked):
+        right = int(np.flatnonzero(rivals == place)[0])
         told, true = predicted[i] - control, real[place] - control
         rows.append(
             {
@@ -98,9 +103,9 @@ def measure_effects(
                 "direction_match": direction_match(told, true, changed=changed[i]),
                 "de_overlap": change_overlap(told, true, changed=changed[i]),
                 "discrimination": discrimination(
-                    predicted[i], real, right=int(place), left_out=targets[i]
+                    predicted[i], real[rivals], right=right, left_out=targets[i]
                 ),
-                "centroid_accuracy": centroid_accuracy(predicted[i], real, right=int(place)),
+                "centroid_accuracy": centroid_accuracy(predicted[i], real[rivals], right=right),
                 "mae_delta": float(np.abs(told - true).mean()),
             }
         )
