@@ -65,6 +65,19 @@ def test_equal_recipes_have_one_hash_and_another_seed_another():
             {**LEAST, "source": [{"path": "a", "columns": {"drug": "d"}, "match": ["drugs"]}]},
             r"'drugs' is no word of `columns`; the closest is 'drug'",
         ),
+        ({**LEAST, "rank_by": "specificity"}, r"\[corpus\]: `rank_by = \"specificity\"` needs"),
+        (
+            {**LEAST, "medians": "g.tsv", "source": [{"path": "a", "to": "symbol"}]},
+            r"\[corpus\]: `to` of 'a' has no say: `medians` tells names",
+        ),
+        (
+            {**LEAST, "augment": {"depth": [1.0, 0.2]}},
+            r"\[corpus.augment\]: `depth` goes from the lowest to the highest, not \[1.0, 0.2\]",
+        ),
+        (
+            {**LEAST, "task": [{"name": "cell_type", "balance": "label"}]},
+            r"`balance = \"label\"` of 'cell_type' draws some cells again, so `n_train` is needed",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_its_table_and_the_closest_key(said, message):
@@ -74,13 +87,14 @@ def test_a_mistake_is_told_with_its_table_and_the_closest_key(said, message):
 
 def test_paths_are_taken_from_the_folder_of_the_recipe(tmp_path):
     text = (
-        '[corpus]\n[[corpus.source]]\npath = "cells/a.h5ad"\n'
+        '[corpus]\nmedians = "g.tsv"\n[[corpus.source]]\npath = "cells/a.h5ad"\n'
         '[[corpus.task]]\nname = "mine.yaml"\n[model]\nbase = "b"\n'
     )
     (tmp_path / "r.toml").write_text(text)
     recipe = read_corpus_recipe(tmp_path / "r.toml")
     assert recipe.source[0].path == str(tmp_path / "cells" / "a.h5ad")
     assert recipe.task[0].name == str(tmp_path / "mine.yaml")
+    assert recipe.medians == str(tmp_path / "g.tsv")
 
 
 @pytest.mark.parametrize(

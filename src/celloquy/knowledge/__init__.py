@@ -38,6 +38,7 @@ from celloquy.knowledge._identifiers import (
     looks_like_ensembl,
     strip_version,
 )
+from celloquy.knowledge._known_genes import KnownGenes, read_known_genes
 from celloquy.knowledge._mapping import map_genes, map_orthologs
 from celloquy.knowledge._markers import marker_panel
 from celloquy.knowledge._report import GeneMap, MappingReport
@@ -48,6 +49,7 @@ __all__ = [
     "DownloadLimits",
     "GeneMap",
     "GeneTable",
+    "KnownGenes",
     "MappingReport",
     "OrthologTable",
     "TableEntry",
@@ -72,6 +74,7 @@ __all__ = [
     "marker_panel",
     "ortholog_table",
     "orthologs_of_pairs",
+    "read_known_genes",
     "read_table",
     "strip_version",
     "table_version",

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from celloquy.knowledge import MappingReport
+    from celloquy.checks import Kind
+    from celloquy.knowledge import KnownGenes, MappingReport
     from celloquy.text._styles import Style
 
 
@@ -44,7 +45,11 @@ class GeneOptions:
     rank_by: Literal["value", "specificity"] = "value"
     """Rank by expression, or by expression over the gene's median in a corpus."""
     medians: Mapping[str, float] | None = None
-    """Median of each gene in that corpus, by name; only for ``rank_by="specificity"``."""
+    """Median of each gene in that corpus, by name; only for ``rank_by="specificity"``. Without
+    it, those of `known`."""
+    known: KnownGenes | None = None
+    """The genes that a model knows: names are mapped to theirs, columns of one gene are summed,
+    and all other genes are left out. `to` and `collisions` have no say then."""
     protein_coding_only: bool = False
     """Whether only genes that code for proteins are named."""
     exclude_mitochondrial: bool = False
@@ -63,13 +68,21 @@ class GeneOptions:
     """``"human"`` or ``"mouse"``; `None` reads it off the names."""
 
     def __post_init__(self) -> None:
-        medians = None if self.medians is None else np.zeros(0)
+        medians = None if self.median_of is None else np.zeros(0)
         RankOptions(minimum=self.minimum, rank_by=self.rank_by, medians=medians)
+
+    @property
+    def median_of(self) -> Mapping[str, float] | None:
+        """Median of each gene that can be ranked; `None` where it is not asked for."""
+        if self.medians is None and self.known is not None and self.rank_by == "specificity":
+            return self.known.median_of
+        return self.medians
 
     def record(self) -> dict[str, Any]:
         """Give the options as JSON has them."""
         held = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        held["medians"] = None if self.medians is None else len(self.medians)
+        held["medians"] = None if self.median_of is None else len(self.median_of)
+        held["known"] = None if self.known is None else self.known.record()
         held["exclude"] = list(self.exclude)
         return held
 
@@ -138,9 +151,12 @@ def choose_genes(var: pd.DataFrame, options: GeneOptions, style: Style) -> GeneC
         names = [name.upper() for name in names]
     column = ids_column(var)
     ids = None if column is None else ["" if gone else str(i) for i, gone in _filled(var[column])]
-    mapped = map_genes(
-        names, ids=ids, to=options.to, collisions=options.collisions, organism=options.organism
-    )
+    if options.known is not None:
+        mapped = options.known.map(names, ids=ids, organism=options.organism)
+    else:
+        mapped = map_genes(
+            names, ids=ids, to=options.to, collisions=options.collisions, organism=options.organism
+        )
     reasons = _reasons(mapped.names, mapped.ids, options, upper_case=style.upper_case)
     keep = np.ones(len(mapped.names), dtype=bool)
     for unwanted in reasons.values():
@@ -183,10 +199,14 @@ def _reasons(
 
 
 def rank_options(
-    options: GeneOptions, vocabulary: Vocabulary, n_top_genes: int | None
+    options: GeneOptions,
+    vocabulary: Vocabulary,
+    n_top_genes: int | None,
+    *,
+    kind: Kind = "counts",
 ) -> RankOptions:
-    """Give the options of the ranking kernel for these genes."""
+    """Give the options of the ranking kernel for these genes and values of this kind."""
     medians = None
-    if options.medians is not None:
-        medians = np.array([options.medians.get(name, np.nan) for name in vocabulary.names])
-    return RankOptions(n_top_genes, options.rank_by, options.minimum, medians)
+    if options.median_of is not None:
+        medians = np.array([options.median_of.get(name, np.nan) for name in vocabulary.names])
+    return RankOptions(n_top_genes, options.rank_by, options.minimum, medians, kind)

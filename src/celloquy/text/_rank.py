@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from celloquy.checks._scales import SCALES
 from celloquy.errors import InputError
 from celloquy.io import RowChunk
 from celloquy.text._keys import Keys, keys_of
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
+    from celloquy.checks import Kind
     from celloquy.text._kernels import Ranks, Scratch, Wanted
     from celloquy.text._vocabulary import Vocabulary
 
 _BLOCK = 64  # rows a thread takes at a time
 _WORTH_A_THREAD = 100_000  # stored values from which a second thread pays
 _ALL = 2**31 - 1  # more genes than a cell can have
+_LOGARITHMS = frozenset({"log1p", "log2", "log10"})
 _HINT = "pass counts or log1p values, for example `layer='counts'`."
 
 
@@ -42,8 +45,7 @@ class RankOptions:
     """The most genes kept in a cell, at least 1; `None` keeps all that are expressed."""
     rank_by: Literal["value", "specificity"] = "value"
     """Rank by expression, or by expression over the gene's median in a corpus. A cell's total
-    scales all its values alike, so counts and counts per 10,000 give one order; logarithms
-    give another one."""
+    scales all its values alike, so counts and counts per 10,000 give one order."""
     minimum: float = 0.0
     """Expression must exceed this, in the unit of the slot; else a gene is not expressed."""
     medians: NDArray[np.float64] | None = None
@@ -51,6 +53,9 @@ class RankOptions:
     unknown; shape ``(n_genes,)``. Only for ``rank_by="specificity"``. A gene without a
     positive median has no specificity: it is left out and, where expressed, counted in
     `cut`."""
+    kind: Kind = "counts"
+    """What the values are. For ``rank_by="specificity"``, logarithms are undone: medians are of
+    molecules, and so are the values of the result then."""
 
     def __post_init__(self) -> None:
         if self.n_top_genes is not None and self.n_top_genes < 1:
@@ -170,6 +175,11 @@ def rank_cells(
     buffers = RankBuffers() if buffers is None else buffers
     rows = _Rows.of(cells)
     genes = buffers.genes(columns, vocabulary, rows.n_vars)
+    if options.medians is not None and options.kind in _LOGARITHMS:
+        _refuse(rows, genes)
+        undo = SCALES[options.kind][0]
+        rows = rows._replace(data=undo(rows.data.astype(np.float64)))
+        options = replace(options, minimum=float(undo(np.array([options.minimum]))[0]), kind="cpm")
     if genes.merged is not None:
         if not rows.are_sound():
             _refuse(rows, genes)  # a sum could hide a negative value

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from anndata import AnnData
 
+    from celloquy.checks import Kind
     from celloquy.io import CellStream
     from celloquy.text._prompt import Prompt
 
@@ -202,6 +203,7 @@ class SentenceJob:
     n_top_genes: int | None
     genes: GeneOptions
     record: dict[str, Any]
+    kind: Kind = "counts"
 
     @staticmethod
     def of(
@@ -224,11 +226,18 @@ class SentenceJob:
 
         require_columns(style.columns(obs_features), stream.obs_columns)
         names = gene_names(stream.var, genes.gene_column)
-        check_for_verb(stream, verb="sentences", source=source, gene_names=names)
+        by_specificity = genes.rank_by == "specificity"
+        kind = check_for_verb(
+            stream,
+            verb="sentences",
+            needs="expression" if by_specificity else "rankable",
+            source=source,
+            gene_names=names,
+        ).kind
         choice = choose_genes(stream.var, genes, style)
         rank_options(genes, choice.vocabulary, n_top_genes)
         style.speak(choice.vocabulary)
-        record = {
+        record: dict[str, Any] = {
             "source": stream.fingerprint(),
             "n_top_genes": n_top_genes,
             "genes": genes.record(),
@@ -236,7 +245,9 @@ class SentenceJob:
             "mapping": choice.report.to_dict(),
             "versions": {name: version(name) for name in ("celloquy", "anndata", "pyarrow")},
         }
-        return SentenceJob(choice, style, tuple(obs_features), n_top_genes, genes, record)
+        if by_specificity:
+            record["kind"] = kind
+        return SentenceJob(choice, style, tuple(obs_features), n_top_genes, genes, record, kind)
 
     def ranked(
         self,
@@ -252,7 +263,7 @@ class SentenceJob:
         The chunks take turns with `buffers`.
         """
         vocabulary, columns = self.choice.vocabulary, self.choice.columns
-        options = rank_options(self.genes, vocabulary, self.n_top_genes)
+        options = rank_options(self.genes, vocabulary, self.n_top_genes, kind=self.kind)
         chunks = stream.chunks(chunk_size, start=start, stop=stop)
         for chunk, own in zip(chunks, cycle(buffers)):
             ranked = rank_cells(chunk, vocabulary, columns=columns, options=options, buffers=own)

@@ -24,7 +24,7 @@ from celloquy.tasks import write_task
 from celloquy.training._corpus_files import SCHEMA, MadeParts, write_shard
 from celloquy.training._corpus_make import Maker
 from celloquy.training._corpus_plan import CorpusPlan
-from celloquy.training._corpus_read import RECORD, TASKS, Corpus, Lists
+from celloquy.training._corpus_read import GENES, RECORD, TASKS, Corpus, Lists
 from celloquy.training._corpus_tables import fingerprint_of
 from celloquy.training._corpus_tasks import CELL_WAYS
 from celloquy.training._recipe import digest
@@ -111,9 +111,11 @@ def _about(plan: CorpusPlan) -> dict[str, Any]:
     from importlib.metadata import version  # slow to import
 
     named = without_folders(plan.recipe)
+    genes = {} if plan.genes is None else {"genes": plan.genes.record()}
     return {
         "schema": SCHEMA,
         "kind": "corpus",
+        **genes,
         "seed": plan.recipe.seed,
         "recipe": named.model_dump(mode="json", exclude_defaults=True),
         "recipe_sha256": digest(named),
@@ -164,7 +166,8 @@ def _make(
 ) -> tuple[Part, ...]:
     """Make the parts that are not there yet."""
     config = {key: about[key] for key in ("recipe_sha256", "tasks", "split_sha256", "versions")}
-    inputs = {key: about[key] for key in ("sources", "tables", "graphs")}
+    known = ("sources", "tables", "graphs", "genes")
+    inputs: dict[str, Any] = {key: about[key] for key in known if key in about}
     shards = ShardPlan(
         inputs=inputs,
         config=config,
@@ -310,6 +313,9 @@ def _write_record(plan: CorpusPlan, out: Path, about: dict[str, Any]) -> None:
     (out / TASKS).mkdir(exist_ok=True)
     for task in plan.tasks:
         write_task(task.task, out / TASKS / f"{task.name}.yaml", overwrite=True)
+    if plan.recipe.medians is not None:
+        with atomic_path(out / GENES, overwrite=True) as temporary:
+            shutil.copyfile(plan.recipe.medians, temporary)
     split = {**plan.split.record(), "sha256": plan.split.sha256}
     for name, held in (
         ("split.json", split),

@@ -114,6 +114,66 @@ def quota(wanted: int, parts: Sequence[Keys], *, repeats: bool) -> Quota:
     return Quota(times, _lowest(parts, rest) if rest else None, wanted)
 
 
+@dataclass(frozen=True)
+class BalancedQuota:
+    """How often cells of unequal weight are drawn."""
+
+    scale: float
+    """Draws of a cell of weight 1, on average."""
+    last: float
+    """Place in the queue up to which a cell is drawn once more."""
+    n: int
+    """Draws of all cells together."""
+
+    def draws(self, keys: Keys, weights: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Say how often each cell is drawn."""
+        often = np.floor(weights * self.scale)
+        more = _places(keys, weights * self.scale - often) <= self.last
+        return often.astype(np.int64) + more
+
+
+def balanced_quota(
+    wanted: int, parts: Sequence[Keys], weights: Sequence[NDArray[np.float64]]
+) -> BalancedQuota:
+    """Find who is drawn so that there are `wanted` draws, each cell as often as its weight says.
+
+    Parameters
+    ----------
+    wanted
+        How many draws there shall be.
+    parts
+        Keys of all that can be drawn, in parts.
+    weights
+        Weight of each of them, above 0.
+
+    Notes
+    -----
+    A cell is drawn as often as the whole part of its expectation says; the rest is drawn by
+    sequential Poisson sampling (Ohlsson, Journal of Official Statistics 1998): of a fixed size,
+    with chances in proportion to what is left of the expectations.
+    """
+    total = sum(float(one.sum()) for one in weights)
+    if not total or wanted < 1:
+        return BalancedQuota(0.0, -1.0, 0)
+    scale = wanted / total
+    rest = wanted - int(sum(np.floor(one * scale).sum() for one in weights))
+    if rest < 1:
+        return BalancedQuota(scale, -1.0, wanted)
+    queue = np.concatenate(
+        [
+            _places(keys, one * scale - np.floor(one * scale))
+            for keys, one in zip(parts, weights, strict=True)
+        ]
+    )
+    return BalancedQuota(scale, float(np.partition(queue, rest - 1)[rest - 1]), wanted)
+
+
+def _places(keys: Keys, chances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give each cell its place in a queue; those of high chance stand in front."""
+    with np.errstate(divide="ignore"):
+        return np.where(chances > 0, (share(keys) + 2.0**-54) / chances, np.inf)
+
+
 def _lowest(parts: Iterable[Keys], n: int) -> int:
     """Find the n-th lowest key without holding all."""
     parts = list(parts)

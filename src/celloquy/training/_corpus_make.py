@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from celloquy._runtime import ShardResult
-from celloquy.training._corpus_draw import mix
+from celloquy.training._corpus_draw import BalancedQuota, mix
 from celloquy.training._corpus_files import rows_of, write_part
 from celloquy.training._corpus_sources import open_cells
 from celloquy.training._corpus_tasks import CELL_WAYS, GRAPH_WAYS
@@ -108,7 +108,10 @@ class Maker:
         if self._open is None or self._open[0] != job.index:
             self._close_source()
             source = plan.sources[job.index]
-            self._open = (job.index, open_cells(source.part, known=source.choice))
+            self._open = (
+                job.index,
+                open_cells(source.part, ranking=plan.ranking, known=source.choice),
+            )
         cells = self._open[1]
         depth = plan.ways.depth
         return Ragged(*cells.ranked(job.start, job.stop, plan.vocabulary, n_top_genes=depth))
@@ -128,7 +131,10 @@ class Maker:
                     task, block, fits, self.plan.ways, rates=self.plan.rates(task)
                 )
             else:
-                times = self._times(task, block.keys, block.parts, fits)
+                weights = None
+                if task.part.balance != "none":
+                    weights = self.plan.weights(task, job.index)[rows]
+                times = self._times(task, block.keys, block.parts, fits, weights=weights)
                 drawn = Drawn.of(block, times, task)
                 examples = _OF_ONE_CELL[task.way](task, block, drawn, self.plan.ways)
                 _count(lost, f"{task.name}: no control in the same block", len(drawn), examples)
@@ -151,14 +157,25 @@ class Maker:
         )
 
     def _times(
-        self, task: CorpusTask, keys: Keys, parts: NDArray[np.int8], fits: NDArray[np.bool_]
+        self,
+        task: CorpusTask,
+        keys: Keys,
+        parts: NDArray[np.int8],
+        fits: NDArray[np.bool_],
+        *,
+        weights: NDArray[np.float64] | None = None,
     ) -> NDArray[np.int64]:
         """Say how often each cell, row, gene or edge is drawn."""
         mixed = mix(keys ^ task.key)
         times = np.zeros(len(keys), dtype=np.int64)
         for part, quota in enumerate(self.plan.quotas[task.name]):
             here = fits & (parts == part)
-            times[here] = quota.draws(mixed[here])
+            if isinstance(quota, BalancedQuota):
+                times[here] = quota.draws(
+                    mixed[here], (np.ones(0) if weights is None else weights)[here]
+                )
+            else:
+                times[here] = quota.draws(mixed[here])
         return times
 
     def _rows(

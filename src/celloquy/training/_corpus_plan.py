@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from celloquy.errors import InputError
+from celloquy.knowledge import read_known_genes
 from celloquy.text import Vocabulary
-from celloquy.training._corpus_draw import Quota, keys_for, mix, proportional, quota
+from celloquy.training._corpus_draw import (
+    BalancedQuota,
+    Quota,
+    balanced_quota,
+    keys_for,
+    mix,
+    proportional,
+    quota,
+)
+from celloquy.training._corpus_sources import Ranking
 from celloquy.training._corpus_split import CorpusSplit, make_split
 from celloquy.training._corpus_survey import (
     group_counts,
@@ -21,8 +31,8 @@ from celloquy.training._corpus_survey import (
     survey,
 )
 from celloquy.training._corpus_tables import read_network
-from celloquy.training._corpus_tasks import CELL_WAYS, GRAPH_WAYS, make_task
-from celloquy.training._objectives import TRAIN, Ways, gene_keys
+from celloquy.training._corpus_tasks import CELL_WAYS, GRAPH_WAYS, ONE_CELL_WAYS, make_task
+from celloquy.training._objectives import TRAIN, Ways
 from celloquy.training._objectives_groups import possible_groups
 from celloquy.training._objectives_tables import TableExamples
 from celloquy.training._recipe_corpus import PARTS
@@ -72,7 +82,9 @@ class CorpusPlan:
     def __init__(self, recipe: CorpusRecipe) -> None:
         self.recipe = recipe
         self.tasks = self._make_tasks()
-        self.sources = survey(recipe)
+        self.genes = None if recipe.medians is None else read_known_genes(recipe.medians)
+        self.ranking = Ranking(recipe, self.genes)
+        self.sources = survey(self.ranking)
         self.tables = self._read_tables()
         counts, self.n_without_group = group_counts(self.sources, recipe.split.by)
         split = make_split(counts, recipe.split, seed=recipe.seed) if counts else None
@@ -89,7 +101,7 @@ class CorpusPlan:
         ]
         self._check()
         self.vocabulary = Vocabulary(self._gene_names())
-        self.ways = Ways(recipe, gene_keys(self.vocabulary.names))
+        self.ways = Ways.of(recipe, self.vocabulary, self.genes)
         self._plan_draws()
 
     def _make_tasks(self) -> list[CorpusTask]:
@@ -143,6 +155,9 @@ class CorpusPlan:
             raise InputError(msg, hint=hint)
         self.n_shared = {f"{PARTS[a]} and {PARTS[b]}": n for (a, b), n in shared.items()}
         for task in self.tasks:
+            if task.part.balance != "none" and task.way not in ONE_CELL_WAYS:
+                msg = f"`balance` of task {task.name!r} has no say: it is not about one cell."
+                raise InputError(msg, hint="leave `balance` out.")
             if task.way in CELL_WAYS:
                 refuse_told_labels(task, self.sources)
                 refuse_empty(task, self.sources, self.parts)
@@ -185,18 +200,43 @@ class CorpusPlan:
             for task, wanted in zip(self.tasks, proportional(n, weights), strict=True):
                 most = self.possible[task.name][part]
                 self.wanted[task.name][part] = wanted if part == TRAIN else min(wanted, most)
-        self.quotas: dict[str, list[Quota]] = {
-            task.name: [
-                quota(
-                    self.wanted[task.name][part],
-                    [mix(pool[part] ^ task.key) for pool in pools[task.name] if len(pool[part])],
-                    repeats=part == TRAIN,
-                )
-                for part in range(len(PARTS))
-            ]
+        self.quotas = {
+            task.name: [self._quota(task, part, pools[task.name]) for part in range(len(PARTS))]
             for task in self.tasks
             if task.way != "group"
         }
+
+    def _quota(
+        self, task: CorpusTask, part: int, pools: Sequence[Sequence[Any]]
+    ) -> Quota | BalancedQuota:
+        """Find who is drawn for a task in a part."""
+        wanted = self.wanted[task.name][part]
+        keys = [mix(pool[part] ^ task.key) for pool in pools]
+        if part != TRAIN or task.part.balance == "none":
+            return quota(wanted, [one for one in keys if len(one)], repeats=part == TRAIN)
+        weights = [
+            self.weights(task, i)[source.fits(task) & (self.parts[i] == TRAIN)]
+            for i, source in enumerate(self.sources)
+        ]
+        return balanced_quota(wanted, keys, weights)
+
+    def weights(self, task: CorpusTask, index: int) -> NDArray[np.float64]:
+        """Give the weight of each cell of a source by how rare its label is there.
+
+        Parameters
+        ----------
+        task
+            The task.
+        index
+            Which source.
+        """
+        source = self.sources[index]
+        fits = source.fits(task) & (self.parts[index] == TRAIN)
+        word = source.words.get(task.label or task.part.label)
+        codes = np.zeros(len(fits), np.int32) if word is None else word.codes
+        counts = np.bincount(codes[fits] + 1, minlength=int(codes.max(initial=0)) + 2)
+        weights: NDArray[np.float64] = 1.0 / np.sqrt(np.maximum(counts, 1))[codes + 1]
+        return weights
 
     def rates(self, task: CorpusTask) -> list[float]:
         """Say how often each possible group of a task of several cells is drawn, by part.

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 RECORD = "corpus.json"
 TASKS = "tasks"
+GENES = "genes.tsv"
+"""The genes that a model shall know, where the recipe tells them."""
 MASK = "[MASK]"
 """How a hidden gene is written."""
 

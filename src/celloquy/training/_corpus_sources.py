@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 
 from celloquy._runtime import closest, sha256_of
+from celloquy.checks import require_slot
 from celloquy.errors import InputError
 from celloquy.io import open_stream
 from celloquy.knowledge import guess_organism
-from celloquy.text import GeneOptions, RankBuffers, RankOptions, field_text, get_style, rank_cells
+from celloquy.text import GeneOptions, RankBuffers, field_text, get_style, rank_cells
+from celloquy.text._gene_choice import gene_names, rank_options
 from celloquy.text._sentences import SentenceJob
 
 if TYPE_CHECKING:
@@ -21,23 +23,40 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from celloquy.checks import Kind
+    from celloquy.knowledge import KnownGenes
     from celloquy.text import Vocabulary
-    from celloquy.text._gene_choice import GeneChoice
-    from celloquy.training._recipe_corpus import SourcePart
+    from celloquy.training._recipe_corpus import CorpusRecipe, SourcePart
 
 CHUNK_SIZE = 1_000
 """Cells that are read and ranked at once."""
+_COUNTS: tuple[Kind, ...] = ("counts",)
+RankedLists = tuple["NDArray[np.int32]", "NDArray[np.int64]", "NDArray[np.float32] | None"]
+"""Genes of cells end to end, where each cell begins, and the values of the genes if wanted."""
+
+
+class Ranking(NamedTuple):
+    """How the genes of all sources are ranked."""
+
+    recipe: CorpusRecipe
+    """The corpus."""
+    genes: KnownGenes | None
+    """The genes that a model shall know, if the corpus tells them."""
 
 
 class CellFile(Protocol):
     """Cells of one file."""
 
     choice: Any
-    """What was found out of its genes."""
+    """What was found out of its genes and values."""
     n_obs: int
     """Number of cells."""
     names: tuple[str, ...]
-    """Names of its genes."""
+    """Names of its genes, as the corpus calls them."""
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """Names of its genes, as the file calls them."""
 
     def obs(self, columns: Sequence[str]) -> pd.DataFrame:
         """Read columns of obs, indexed by cell name."""
@@ -47,8 +66,8 @@ class CellFile(Protocol):
 
     def ranked(
         self, start: int, stop: int, vocabulary: Vocabulary, *, n_top_genes: int | None
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Rank the genes of cells `start` to `stop`: places in the vocabulary, and offsets."""
+    ) -> RankedLists:
+        """Rank the genes of cells `start` to `stop`, as places in the vocabulary."""
 
     def close(self) -> None:
         """Close the file."""
@@ -61,29 +80,49 @@ class ExpressionFile:
     ----------
     part
         What the recipe says of the file.
+    ranking
+        How genes are ranked.
     known
-        What was found out of its genes before.
+        What was found out of its genes and values before.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or ranked as is asked for.
     """
 
-    def __init__(self, part: SourcePart, *, known: GeneChoice | None = None) -> None:
-        self._part = part
+    def __init__(
+        self, part: SourcePart, *, ranking: Ranking, known: SentenceJob | None = None
+    ) -> None:
+        self._part, self._ranking = part, ranking
         self._stream = open_stream(part.path, layer=part.layer, use_raw=part.use_raw)
         self.choice = known or self._choose()
         self.n_obs = self._stream.n_obs
-        self.names = self.choice.vocabulary.names
+        self.names = self.choice.choice.vocabulary.names
         self._buffers = RankBuffers()
         self._columns: tuple[str, NDArray[np.int32]] | None = None
 
-    def _choose(self) -> GeneChoice:
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """Names of its genes, as the file calls them."""
+        return tuple(gene_names(self._stream.var, self._part.gene_column))
+
+    def _choose(self) -> SentenceJob:
         """Check the values, and find out which genes may be named."""
-        part = self._part
+        part, (recipe, genes) = self._part, self._ranking
+        said = part.values.get("organism")
         options = GeneOptions(
+            rank_by=recipe.rank_by,
+            known=genes,
+            organism=said if genes is not None and said in {"human", "mouse"} else None,
             to=part.to,
             collisions=part.collisions,
             gene_column=part.gene_column,
             protein_coding_only=part.protein_coding_only,
         )
-        job = SentenceJob.of(
+        if recipe.augment.depth is not None:
+            require_slot(self._stream, verb="depth", kinds=_COUNTS, source=part.path)
+        return SentenceJob.of(
             self._stream,
             source=part.path,
             n_top_genes=None,
@@ -91,7 +130,6 @@ class ExpressionFile:
             obs_features=(),
             genes=options,
         )
-        return job.choice
 
     def obs(self, columns: Sequence[str]) -> pd.DataFrame:
         """Read columns of obs, indexed by cell name."""
@@ -100,6 +138,8 @@ class ExpressionFile:
     def fingerprint(self) -> dict[str, Any]:
         """Say what makes this file this file."""
         found = {**self._stream.fingerprint(), "n_genes_named": len(self.names)}
+        if self._ranking.genes is not None:
+            found["n_genes_left_out"] = self.choice.choice.report.dropped
         path = Path(self._part.path)
         if not path.is_file():
             return found
@@ -108,26 +148,30 @@ class ExpressionFile:
 
     def ranked(
         self, start: int, stop: int, vocabulary: Vocabulary, *, n_top_genes: int | None
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Rank the genes of cells `start` to `stop`: places in the vocabulary, and offsets."""
+    ) -> RankedLists:
+        """Rank the genes of cells `start` to `stop`, as places in the vocabulary."""
         columns = self._in(vocabulary)
-        options = RankOptions(n_top_genes)
-        genes, lengths = [], []
+        job = self.choice
+        options = rank_options(job.genes, vocabulary, n_top_genes, kind=job.kind)
+        keeps = self._ranking.recipe.augment.values_vary
+        genes, lengths = [np.empty(0, np.int32)], [np.zeros(1, np.int64)]
+        values = [np.empty(0, np.float32)]
         for chunk in self._stream.chunks(CHUNK_SIZE, start=start, stop=stop):
             ranked = rank_cells(
                 chunk, vocabulary, columns=columns, options=options, buffers=self._buffers
             )
-            genes.append(ranked.genes.copy())
-            lengths.append(ranked.lengths.copy())
-        offsets = np.concatenate([[0], np.cumsum(np.concatenate([[0], *lengths])[1:])])
-        flat = np.concatenate(genes) if genes else np.empty(0, np.int32)
-        return flat.astype(np.int32, copy=False), offsets.astype(np.int64)
+            genes.append(ranked.genes.astype(np.int32))
+            lengths.append(ranked.lengths)
+            if keeps:
+                values.append(ranked.values.copy())
+        offsets = np.cumsum(np.concatenate(lengths)).astype(np.int64)
+        return np.concatenate(genes), offsets, np.concatenate(values) if keeps else None
 
     def _in(self, vocabulary: Vocabulary) -> NDArray[np.int32]:
         """Give each column of the file its place in the vocabulary."""
         if self._columns is None or self._columns[0] != vocabulary.fingerprint:
             place = np.append(vocabulary.find(self.names), -1).astype(np.int32)
-            self._columns = (vocabulary.fingerprint, place[self.choice.columns])
+            self._columns = (vocabulary.fingerprint, place[self.choice.choice.columns])
         return self._columns[1]
 
     def close(self) -> None:
@@ -135,15 +179,22 @@ class ExpressionFile:
         self._stream.close()
 
 
-def open_cells(part: SourcePart, *, known: Any = None) -> CellFile:  # noqa: ANN401
+def open_cells(
+    part: SourcePart,
+    *,
+    ranking: Ranking,
+    known: Any = None,  # noqa: ANN401
+) -> CellFile:
     """Open the cells of a source.
 
     Parameters
     ----------
     part
         What the recipe says of the file.
+    ranking
+        How genes are ranked.
     known
-        What was found out of its genes before; its checks are then not done again.
+        What was found out of its genes and values before; its checks are then not done again.
 
     Raises
     ------
@@ -153,15 +204,20 @@ def open_cells(part: SourcePart, *, known: Any = None) -> CellFile:  # noqa: ANN
     from celloquy.training._exchange_sentences import SentenceFolder, is_sentence_folder
 
     if is_sentence_folder(part.path):
+        if ranking.genes is not None or ranking.recipe.augment.values_vary:
+            msg = f"'{Path(part.path).name}' holds sentences: ranks without expression, which "
+            msg += "`medians`, `depth` and `noise` need."
+            raise InputError(msg, hint="name the file of cells that the sentences were made of.")
         cells: CellFile = SentenceFolder(part, names=known)
     else:
-        cells = ExpressionFile(part, known=known)
+        cells = ExpressionFile(part, ranking=ranking, known=known)
     if known is not None:
         return cells
-    said, seen = part.values.get("organism"), guess_organism(cells.names)
+    own_names = cells.own_names
+    said, seen = part.values.get("organism"), guess_organism(own_names)
     if said in {"human", "mouse"} and seen in {"human", "mouse", "mixed"} and said != seen:
         msg = f"'{Path(part.path).name}' says organism = {said!r}, and its genes are {seen}, "
-        msg += f"such as {cells.names[0]!r}."
+        msg += f"such as {own_names[0]!r}."
         raise InputError(msg, hint="mend `values` of the source, or map its genes first.")
     return cells
 

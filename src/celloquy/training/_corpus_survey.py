@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from celloquy.training._corpus_draw import Keys
-    from celloquy.training._corpus_sources import Word
+    from celloquy.training._corpus_sources import Ranking, Word
     from celloquy.training._corpus_split import CorpusSplit
     from celloquy.training._corpus_tasks import CorpusTask
-    from celloquy.training._recipe_corpus import CorpusRecipe, SourcePart
+    from celloquy.training._recipe_corpus import SourcePart
 
 STUDY = "study"
 _SHORTEST = 3
@@ -51,7 +51,7 @@ class SourceCells:
     kept: NDArray[np.bool_]
     """Which cells are not left out."""
     choice: Any = None
-    """What was found out of its genes, so that it is not found out again."""
+    """What was found out of its genes and values, so that it is not found out again."""
 
     @property
     def name(self) -> str:
@@ -123,22 +123,22 @@ def study_of(part: Any) -> str:  # noqa: ANN401 (a source, a table or a network)
     return str(part.study) or Path(part.path).name.partition(".")[0]
 
 
-def survey(recipe: CorpusRecipe) -> list[SourceCells]:
+def survey(ranking: Ranking) -> list[SourceCells]:
     """Look at every source: names, words and genes; expression is only sampled.
 
     Parameters
     ----------
-    recipe
-        The corpus.
+    ranking
+        The corpus, and how genes are ranked.
 
     Raises
     ------
     InputError
         If a source cannot be used, or the sources are of several organisms.
     """
-    found = []
+    found, recipe = [], ranking.recipe
     for part in recipe.source:
-        cells = open_cells(part)
+        cells = open_cells(part, ranking=ranking)
         try:
             obs_names, words = read_words(cells, part)
             keys = name_keys(obs_names, study_of(part), recipe.seed)
@@ -152,7 +152,7 @@ def survey(recipe: CorpusRecipe) -> list[SourceCells]:
             )
         finally:
             cells.close()
-    if not recipe.mixed_organisms:
+    if not recipe.mixed_organisms and ranking.genes is None:
         _refuse_mixed(found)
     return found
 

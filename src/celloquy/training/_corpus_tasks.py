@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 Way = Literal["name", "write", "hidden", "next", "pair", "group", "node", "link", "table"]
 WAYS: tuple[Way, ...] = get_args(Way)
-CELL_WAYS: tuple[Way, ...] = ("name", "write", "hidden", "next", "pair", "group")
+ONE_CELL_WAYS: tuple[Way, ...] = ("name", "write", "hidden", "next", "pair")
+"""Ways whose examples are drawn cell by cell."""
+CELL_WAYS: tuple[Way, ...] = (*ONE_CELL_WAYS, "group")
 """Ways that take cells."""
 GRAPH_WAYS: tuple[Way, ...] = ("node", "link")
 """Ways that take edges."""

@@ -59,7 +59,7 @@ class SentenceFolder:
             raise InputError(msg, hint=f"it has: {', '.join(self._table.column_names)}.")
         self.n_obs = len(self._table)
         self.names = self._read_names() if names is None else names
-        self.choice = self.names
+        self.choice = self.own_names = self.names
 
     def _read_names(self) -> tuple[str, ...]:
         """Read the names of all genes, sorted."""
@@ -110,7 +110,7 @@ class SentenceFolder:
 
     def ranked(
         self, start: int, stop: int, vocabulary: Vocabulary, *, n_top_genes: int | None
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64], None]:
         """Give the genes of cells `start` to `stop`: places in the vocabulary, and offsets."""
         words = self._words(start, stop)
         lengths = np.diff(words.offsets.to_numpy()).astype(np.int64)
@@ -122,7 +122,7 @@ class SentenceFolder:
             flat = words.flatten()
         names = pa.array(vocabulary.names, pa.string())
         genes = pc.index_in(flat, names).to_numpy(zero_copy_only=False).astype(np.int32)
-        return genes, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return genes, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), None
 
     def close(self) -> None:
         """Close the files."""

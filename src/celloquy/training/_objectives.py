@@ -11,12 +11,15 @@ import pyarrow as pa
 
 from celloquy.training._corpus_draw import below, keys_for, mix, share, whole, word_key
 from celloquy.training._corpus_kernel import ALL, see_genes
+from celloquy.training._corpus_vary import vary_genes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from celloquy.knowledge import KnownGenes
+    from celloquy.text import Vocabulary
     from celloquy.training._corpus_draw import Keys
     from celloquy.training._corpus_sources import Word
     from celloquy.training._corpus_tasks import CorpusTask
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 TRAIN = 0
 """Place of the training part."""
+_NOISY = 0.5
+"""Share of the training cells that noise is added to."""
 
 
 class Ragged(NamedTuple):
@@ -33,6 +38,8 @@ class Ragged(NamedTuple):
     """Places in the vocabulary; its length stands for a hidden gene."""
     offsets: NDArray[np.int64]
     """Where each list begins; one more than there are lists."""
+    values: NDArray[np.float32] | None = None
+    """Values of the genes, where they vary before they are ranked."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -132,12 +139,34 @@ class Ways:
     recipe: CorpusRecipe
     gene_keys: Keys
     """Key of each gene of the vocabulary."""
+    medians: NDArray[np.float64]
+    """What the values of each gene are divided by; 1 where genes are ranked by value."""
+    place: NDArray[np.int32]
+    """Place of each gene among equals."""
+
+    @staticmethod
+    def of(recipe: CorpusRecipe, vocabulary: Vocabulary, genes: KnownGenes | None) -> Ways:
+        """Say what all ways share.
+
+        Parameters
+        ----------
+        recipe
+            The corpus.
+        vocabulary
+            All its genes.
+        genes
+            The genes that a model shall know, if the corpus tells them.
+        """
+        medians = np.ones(len(vocabulary))
+        if genes is not None and recipe.rank_by == "specificity":
+            medians = np.array([genes.median_of.get(name, np.nan) for name in vocabulary.names])
+        return Ways(recipe, gene_keys(vocabulary.names), medians, vocabulary.place)
 
     @property
     def depth(self) -> int | None:
         """How many genes of a cell are ranked, so that enough are left; `None` for all."""
         augment = self.recipe.augment
-        if augment.panels:
+        if augment.panels or augment.values_vary:
             return None
         most = max(self.recipe.n_top_genes, *(augment.n_genes or (0,)))
         return int(most / (1 - augment.gene_dropout) * 1.25) + 16 if augment.gene_dropout else most
@@ -161,17 +190,43 @@ class Ways:
             lengths = fewest + whole(keys_for(drawn.keys, "length"), most - fewest + 1)
             limits = np.where(trains, lengths, limits)
         varies = trains & (not is_whole)
-        kept = below(1.0 - augment.gene_dropout) if augment.gene_dropout else ALL
-        dropped = np.where(varies, kept, ALL).astype(np.uint64)
-        seen = see_genes(
-            (block.cells.flat, block.cells.offsets),
-            drawn.cells,
-            limits,
-            self.gene_keys,
-            (keys_for(drawn.keys, "dropout"), dropped),
-            self._panels(drawn, varies),
+        keeps = below(1.0 - augment.gene_dropout) if augment.gene_dropout else ALL
+        dropped = np.where(varies, keeps, ALL).astype(np.uint64)
+        seen = (keys_for(drawn.keys, "dropout"), dropped), self._panels(drawn, varies)
+        kept, noise = self._variation(drawn, varies)
+        altered = (kept < 1) | (noise > 0)
+        cells = (block.cells.flat, block.cells.offsets)
+        plain = Ragged(
+            *see_genes(cells, drawn.cells, np.where(altered, 0, limits), self.gene_keys, *seen)
         )
-        return Ragged(*seen)
+        at = np.flatnonzero(altered)
+        if not len(at) or block.cells.values is None:
+            return plain
+        own = vary_genes(
+            (*cells, block.cells.values),
+            drawn.cells[at],
+            limits=limits[at],
+            genes=(self.gene_keys, self.medians, self.place),
+            seen=tuple((keys[at], under[at]) for keys, under in seen),
+            varied=(keys_for(drawn.keys, "values")[at], kept[at], noise[at]),
+        )
+        return _replaced(plain, at, Ragged(*own))
+
+    def _variation(
+        self, drawn: Drawn, varies: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give the share of molecules that each example keeps, and the deviation of its noise."""
+        augment = self.recipe.augment
+        kept, noise = np.ones(len(drawn)), np.zeros(len(drawn))
+        if augment.depth is not None:
+            low, high = np.log(augment.depth)
+            thinned = share(keys_for(drawn.keys, "is thinned")) < augment.depth_share
+            drawn_shares = np.exp(low + share(keys_for(drawn.keys, "depth")) * (high - low))
+            kept = np.where(varies & thinned, drawn_shares, kept)
+        if augment.noise:
+            noisy = share(keys_for(drawn.keys, "is noisy")) < _NOISY
+            noise = np.where(varies & noisy, augment.noise, noise)
+        return kept, noise
 
     def _panels(self, drawn: Drawn, varies: NDArray[np.bool_]) -> tuple[Keys, Keys]:
         """Give the key of each example's panel, and the key under which genes are of it."""
@@ -192,6 +247,14 @@ class Ways:
         n = len(task.task.templates) if self.recipe.augment.paraphrases else 1
         found = whole(keys_for(drawn.keys, "template"), n)
         return np.where(drawn.parts == TRAIN, found, 0).astype(np.int16)
+
+
+def _replaced(lists: Ragged, at: NDArray[np.int64], own: Ragged) -> Ragged:
+    """Put other lists in the place of some."""
+    rows = np.arange(len(lists.lengths))
+    rows[at] = len(rows) + np.arange(len(at))
+    ends = np.concatenate([lists.offsets, own.offsets[1:] + lists.offsets[-1]])
+    return Ragged(np.concatenate([lists.flat, own.flat]), ends).take(rows)
 
 
 def write_values(

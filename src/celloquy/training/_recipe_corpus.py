@@ -19,6 +19,7 @@ GUIDE = "docs/guides/corpus.md"
 PARTS = ("train", "validation", "test")
 """The parts of a corpus, in order."""
 Share = Annotated[float, Field(ge=0, lt=1)]
+Above = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -118,6 +119,10 @@ class TaskPart(RecipePart):
     """The most labels that a prompt offers for choice."""
     label: str = "cell_type"
     """The word that labels are of, where the task's answer does not say it."""
+    balance: Literal["none", "label"] = "none"
+    """``"label"``: a training cell is drawn with probability proportional to one over the square
+    root of how many cells of its source have its label, so that rare labels and small sources are
+    seen. Needs `n_train`."""
 
 
 class SplitPart(RecipePart):
@@ -176,13 +181,27 @@ class AugmentPart(RecipePart):
     """Fewest and most genes of a panel."""
     n_panels: Count = 64
     """Different panels."""
+    depth: tuple[Above, Above] | None = None
+    """Lowest and highest share of its molecules that a thinned training cell keeps, drawn evenly
+    on a logarithmic scale, such as ``[0.2, 1.0]``. Needs counts."""
+    depth_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the training cells that are thinned."""
+    noise: Annotated[float, Field(ge=0)] = 0.0
+    """Standard deviation of a normal number that is added to the logarithm of what genes are
+    ranked by, in every other training cell."""
+
+    @property
+    def values_vary(self) -> bool:
+        """Whether the values of cells vary before they are ranked."""
+        return self.depth is not None or self.noise > 0
 
     @model_validator(mode="after")
     def _ranges(self) -> AugmentPart:
-        for name in ("n_genes", "panel_genes"):
+        for name in ("n_genes", "panel_genes", "depth"):
             given = getattr(self, name)
             if given is not None and given[0] > given[1]:
-                msg = f"`{name}` goes from the fewest to the most, not {list(given)}"
+                ends = "lowest to the highest" if name == "depth" else "fewest to the most"
+                msg = f"`{name}` goes from the {ends}, not {list(given)}"
                 raise ValueError(msg)
         return self
 
@@ -207,8 +226,14 @@ class CorpusRecipe(RecipePart):
     """The most genes of one cell: what the token budget of training must hold."""
     min_genes: Count = 10
     """Cells with fewer genes, after what is left out by chance, make no example."""
+    rank_by: Literal["value", "specificity"] = "value"
+    """Rank genes by expression, or by expression over the gene's median, which `medians` tells."""
+    medians: str | None = None
+    """The genes that a model shall know: a TSV file with the columns ``symbol``, ``median`` and,
+    where known, ``ensembl`` and ``mouse``; from the recipe's own folder on. Genes of every source
+    are mapped to its symbols and summed; others are left out and counted."""
     mixed_organisms: bool = False
-    """Whether cells of several organisms may stand in one corpus."""
+    """Whether cells of several organisms may stand in one corpus; with `medians` they may."""
     shard_size: Count = 50_000
     """Examples of one file."""
 
@@ -216,6 +241,27 @@ class CorpusRecipe(RecipePart):
     def _has_input(self) -> CorpusRecipe:
         if not (self.source or self.table or self.graph):
             msg = "there is no [[corpus.source]], no [[corpus.table]] and no [[corpus.graph]]"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _ranks(self) -> CorpusRecipe:
+        if self.rank_by == "specificity" and self.medians is None:
+            msg = '`rank_by = "specificity"` needs `medians`, a table of genes'
+            raise ValueError(msg)
+        for one in self.source:
+            told = [name for name in ("to", "collisions") if name in one.model_fields_set]
+            if self.medians is not None and told:
+                msg = f"`{told[0]}` of '{one.path}' has no say: `medians` tells names"
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _balances(self) -> CorpusRecipe:
+        asked = [one.name for one in self.task if one.balance != "none"]
+        if asked and self.n_train is None:
+            msg = f'`balance = "label"` of {asked[0]!r} draws some cells again, so `n_train` is '
+            msg += "needed"
             raise ValueError(msg)
         return self
 
@@ -300,6 +346,8 @@ def _replaced(recipe: CorpusRecipe, placed: Callable[[str], str]) -> CorpusRecip
         one.model_copy(update={"name": placed(one.name)}) if _is_file(one.name) else one
         for one in recipe.task
     )
+    if recipe.medians is not None:
+        update["medians"] = placed(recipe.medians)
     return recipe.model_copy(update=update)
 
 
