@@ -23,7 +23,7 @@ from celloquy.training._batching import (
     make_seq2seq as make_seq2seq_batch,
 )
 from celloquy.training._loss import AnswerLoss
-from celloquy.training._tokens import TokenRoom, open_tokens, write_tokens
+from celloquy.training._tokens import ExampleWeights, TokenRoom, open_tokens, write_tokens
 from decoder_models import make_decoder, make_seq2seq, make_tokenizer
 from training_runs import examples
 
@@ -47,6 +47,27 @@ def tokens_of(folder, some, **room):
 @pytest.fixture
 def tokens(tmp_path):
     return tokens_of(tmp_path, [TrainingExample(**one) for one in examples(13, seed=3)])
+
+
+def test_examples_count_alike_however_long_their_answers_are(tmp_path):
+    some = [
+        TrainingExample("a", "B cell", "cell_type"),
+        TrainingExample("b", "CD3D CD3E IL7R LCK", "pseudo_cell", weight=2.0),
+    ]
+    weights = ExampleWeights(by_example=True, of_task={"pseudo_cell": 0.25})
+    room = TokenRoom(512, is_shared=True)
+    made = write_tokens(some, words(), tmp_path / "tokens", room=room, weights=weights)
+    by_hand = [1 / made.columns["answer"][0], 2.0 * 0.25 / made.columns["answer"][1]]
+    np.testing.assert_allclose(made.columns["weight"], by_hand, rtol=1e-6)
+    assert n_learned(made, np.arange(2))[1] == pytest.approx(1.5)
+
+
+def test_a_prompt_that_is_learned_is_part_of_what_an_example_counts(tmp_path):
+    weights = ExampleWeights(by_example=True, learns_all=True)
+    room = TokenRoom(512, is_shared=True)
+    some = [TrainingExample("which type is it", "B")]
+    made = write_tokens(some, words(), tmp_path / "tokens", room=room, weights=weights)
+    assert n_learned(made, np.arange(1), learns_all=True)[1] == pytest.approx(1.0)
 
 
 @given(LENGTHS, st.integers(1, 40), st.integers(0, 3), st.booleans())

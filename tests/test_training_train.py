@@ -252,6 +252,14 @@ def test_what_fits_at_once_changes_nothing_learned(tmp_path, capsys):
     np.testing.assert_allclose(losses(tmp_path / "run8"), losses(tmp_path / "again"), rtol=1e-3)
 
 
+def test_a_weight_of_a_task_without_examples_is_refused(tmp_path):
+    recipe = write_setting(tmp_path)
+    more = 'valid = ["valid.jsonl"], task_weights = { cell_tipe = 2.0 } }'
+    recipe.write_text(recipe.read_text().replace('valid = ["valid.jsonl"] }', more))
+    with pytest.raises(InputError, match="'cell_tipe', which no example is of; the closest is 'c"):
+        train(recipe, tmp_path / "run", device="cpu")
+
+
 def test_a_run_ends_early_when_evaluations_get_no_better(tmp_path, capsys):
     more = "optimiser = { learning_rate = 1e-12, batch_size = 8, epochs = 9 }\n"
     more += 'evaluation = { every = 2, patience = 2, metric = "accuracy" }\n'

@@ -75,6 +75,11 @@ class DataPart(RecipePart):
     """Files that choose the checkpoint; never learned from."""
     loss_on: Literal["answer", "all"] = "answer"
     """Whether the prompt's own tokens are learned, too."""
+    counts: Literal["token", "example"] = "token"
+    """What counts alike: every token that is learned, or every example, however long. A label of
+    two tokens is hardly heard beside answers of a hundred genes where tokens count."""
+    task_weights: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """How much the examples of a task count, by its name; 1 where it is not told."""
     too_long: Literal["refuse", "shorten", "leave_out"] = "refuse"
     """What becomes of an example that does not fit: stop, leave out genes of the prompt (then the
     example, if that is not enough), or leave it out. Answers are never cut."""

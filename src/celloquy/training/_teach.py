@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from celloquy._runtime import atomic_path, is_installed, require
+from celloquy._runtime import atomic_path, closest, is_installed, require
 from celloquy.errors import InputError
 from celloquy.training._card import model_card
 from celloquy.training._examples import read_corpus_part, read_training_examples
 from celloquy.training._pairs import read_pairs
-from celloquy.training._tokens import TokenRoom, open_tokens, write_tokens
+from celloquy.training._tokens import ExampleWeights, TokenRoom, open_tokens, write_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,11 +45,17 @@ def _teach_answers(recipe: TrainRecipe, run: RunFolder, ranks: Ranks) -> None:
             refuse_packing(trained.model, device=ranks.device)
             trained.model.set_attn_implementation("flash_attention_2")
         room = _room(recipe, trained)
+        weights = ExampleWeights(
+            by_example=recipe.data.counts == "example",
+            learns_all=recipe.data.loss_on == "all" and not trained.is_seq2seq,
+            of_task=recipe.data.task_weights,
+        )
 
         def write(part: str, folder: Path) -> None:
-            write_tokens(_examples(recipe, part), trained.words, folder, room=room)
+            write_tokens(_examples(recipe, part), trained.words, folder, room=room, weights=weights)
 
         learned, valid = _tokens(recipe, run, ranks, write)
+        _refuse_unknown_tasks(recipe, learned)
         trainer = Trainer(recipe, trained, learned, valid, run, ranks, _watch(recipe, run, ranks))
         fresh = partial(load_trained, recipe, device="cpu") if recipe.run.shard else None
         _fit(trainer, fresh=fresh)
@@ -115,6 +121,21 @@ def _refuse_shard(recipe: TrainRecipe, ranks: Ranks) -> None:
     if recipe.run.shard and ranks.world == 1:
         msg = "`shard = true` cuts weights over several devices, and this is one process."
         raise InputError(msg, hint="start it by `torchrun --nproc-per-node 8 -m celloquy train …`.")
+
+
+def _refuse_unknown_tasks(recipe: TrainRecipe, learned: TokenFile) -> None:
+    """Refuse the weight of a task that no example is of.
+
+    Raises
+    ------
+    InputError
+        If there is one.
+    """
+    known = [one["name"] for one in learned.about["tasks"]]
+    for name in recipe.data.task_weights:
+        if name not in known:
+            msg = f"`task_weights` names {name!r}, which no example is of{closest(name, known)}."
+            raise InputError(msg, hint=f"the examples are of: {', '.join(filter(None, known))}.")
 
 
 def _room(recipe: TrainRecipe, trained: TrainedModel) -> TokenRoom:

@@ -15,7 +15,7 @@ from celloquy.errors import InputError
 from celloquy.lm._plan import fit_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -46,6 +46,32 @@ class TokenRoom:
     def for_prompt(self, n_answer: int) -> int:
         """Tokens that are left for a prompt."""
         return self.max_tokens - (n_answer if self.is_shared else 0)
+
+
+@dataclass(frozen=True)
+class ExampleWeights:
+    """How much each learned token of an example counts."""
+
+    by_example: bool = False
+    """Whether examples count alike however long they are, rather than tokens."""
+    learns_all: bool = False
+    """Whether tokens of prompts are learned, too."""
+    of_task: Mapping[str, float] = field(default_factory=dict)
+    """How much the examples of a task count; 1 where it is not told."""
+
+    def of(self, example: TrainingExample, *, n_prompt: int, n_answer: int) -> float:
+        """Give the weight of each learned token of an example.
+
+        Examples
+        --------
+        >>> from celloquy.training import TrainingExample
+        >>> label = TrainingExample("Which type?", "B cell", "cell_type")
+        >>> ExampleWeights(by_example=True).of(label, n_prompt=90, n_answer=2)
+        0.5
+        """
+        weight = example.weight * self.of_task.get(example.task, 1.0)
+        n_learned = n_answer + (max(n_prompt - 1, 0) if self.learns_all else 0)
+        return weight / n_learned if self.by_example else weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +149,7 @@ def write_tokens(
     folder: Path,
     *,
     room: TokenRoom,
+    weights: ExampleWeights | None = None,
 ) -> TokenFile:
     """Write examples as token ids, a few hundred in memory at a time.
 
@@ -136,13 +163,15 @@ def write_tokens(
         Where the files shall lie.
     room
         How many tokens there are, and what becomes of longer examples.
+    weights
+        How much they count; without it, as much as each example says.
 
     Raises
     ------
     InputError
         If there is no example, one has no token, or is too long and that is refused.
     """
-    made = _Columns()
+    made = _Columns(weights or ExampleWeights())
     with atomic_path(folder, overwrite=True) as temporary:
         temporary.mkdir()
         with (temporary / "ids.bin").open("wb") as file:
@@ -161,6 +190,7 @@ def write_tokens(
 class _Columns:
     """What is known of the examples that were written."""
 
+    weights: ExampleWeights
     prompt: list[int] = field(default_factory=list)
     answer: list[int] = field(default_factory=list)
     weight: list[float] = field(default_factory=list)
@@ -184,7 +214,7 @@ class _Columns:
                 said = -1
         self.prompt.append(n_prompt)
         self.answer.append(n_answer)
-        self.weight.append(example.weight)
+        self.weight.append(self.weights.of(example, n_prompt=n_prompt, n_answer=n_answer))
         self.task.append(list(self.tasks).index(example.task))
         self.said.append(said)
 
