@@ -135,6 +135,44 @@ def test_truth_is_measured_beside_a_baseline_and_drawn(folder):
     assert (folder / "plots" / "reliability.png").is_file()
 
 
+def test_true_labels_that_are_no_answers_are_refused_before_anything_is_asked(
+    folder, monkeypatch, capsys
+):
+    adata = ad.read_h5ad(folder / "cells.h5ad")
+    adata.obs["other"] = [f"type {label}" for label in adata.obs["cell_type"]]
+    adata.obs["nothing"] = pd.Categorical([None] * 30)
+    adata.write_h5ad(folder / "cells.h5ad")
+    told = refused(monkeypatch, capsys, labelled(folder, "--truth", "other"))
+    assert "No true label of 'other' is one of the answers: 'type B', 'type NK', 'type T'" in told
+    assert "there, 'B', 'NK', 'T' here." in told
+    assert "hint: write both alike, or leave `--truth` out." in told
+    told = refused(monkeypatch, capsys, labelled(folder, "--truth", "nothing"))
+    assert "No cell has a true label in 'nothing'." in told
+    (folder / "parents.tsv").write_text("child\tparent\nB\ttype B\n")
+    said = done(labelled(folder, "--truth", "other", "--parents", folder / "parents.tsv")).stderr
+    assert "20 cells have a true label that is none of the answers, such as 'type NK'" in said
+
+
+def test_what_is_not_finite_is_left_out_and_json_stays_json(folder):
+    given = labelled(folder, "--truth", "cell_type", "--min-score", 1)
+    assert "accuracy of labelled cells" not in done(given).stderr
+    measured = json.loads(done([*given, "--json"]).stdout)["measured"]
+    assert measured["accuracy_answered"] is None
+
+
+def test_a_run_that_could_not_be_written_or_drawn_asks_nothing(folder, monkeypatch, capsys):
+    adata = ad.read_h5ad(folder / "cells.h5ad")
+    adata.obs["cell_type_celloquy"] = "B"
+    adata.write_h5ad(folder / "cells.h5ad")
+    calibrated = ["--calibrate-on", folder / "known.h5ad", "--label-key", "cell_type"]
+    given = labelled(folder, "--out", folder / "out.h5ad", *calibrated)
+    assert "`obs` has 'cell_type_celloquy' already" in refused(monkeypatch, capsys, given)
+    given = labelled(folder, "--truth", "cell_type", "--plots", folder / "labels.txt")
+    told = refused(monkeypatch, capsys, given)
+    assert "labels.txt' is a file, and pictures go into a folder." in told
+    assert not (folder / "log.jsonl").exists()
+
+
 def test_scores_are_calibrated_on_other_cells_and_the_file_is_used_again(folder):
     calibration = folder / "calibration.json"
     result = done(

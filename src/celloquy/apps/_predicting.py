@@ -11,9 +11,13 @@ import typer
 
 from celloquy._runtime import refuse_existing
 from celloquy.errors import InputError
-from celloquy.io import open_stream
+from celloquy.io import open_stream, refuse_taken
 from celloquy.learn import measure_reliability
 from celloquy.roles import calibrate, plan_prediction, predict
+from celloquy.roles._asking import as_task, label_set
+from celloquy.roles._cells import obs_column
+from celloquy.roles._parents import read_parents
+from celloquy.roles._targets import refuse_targets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +75,7 @@ def ask(source: Path, wishes: Wishes, lm: LanguageModel, options: PredictOptions
         plan = plan_prediction(source, wishes.task, lm=lm, labels=wishes.labels, options=options)
         typer.echo(json.dumps(plan.__dict__, indent=2) if wishes.as_json else str(plan))
         return
-    truth = None if wishes.truth is None else _column(source, wishes.truth)
+    truth = _refuse_early(source, wishes, lm, options)
     options = replace(options, calibration=_calibration(wishes, lm, options))
     found = predict(
         source, wishes.task, lm=lm, labels=wishes.labels, out=wishes.out,
@@ -79,7 +83,8 @@ def ask(source: Path, wishes: Wishes, lm: LanguageModel, options: PredictOptions
     )  # fmt: skip
     measured = None if truth is None else measure(truth, found)
     if wishes.as_json:
-        typer.echo(json.dumps(_as_json(found, measured, with_cells=wishes.out is None), indent=2))
+        said = _as_json(found, measured, with_cells=wishes.out is None)
+        typer.echo(json.dumps(said, indent=2, allow_nan=False))
     elif wishes.out is None:
         typer.echo(found.table.to_csv(sep="\t", index_label="cell"), nl=False)
     typer.echo(str(found), err=True)
@@ -101,12 +106,56 @@ def _calibration(wishes: Wishes, lm: LanguageModel, options: PredictOptions) -> 
     return made
 
 
-def _column(source: Path, name: str) -> pd.Series[Any]:
-    """Read the true labels, before anything is asked."""
-    from celloquy.roles._cells import obs_column
+def _refuse_early(
+    source: Path, wishes: Wishes, lm: LanguageModel, options: PredictOptions
+) -> pd.Series[Any] | None:
+    """Read the true labels, and refuse what would fail after cells were asked about.
 
+    Raises
+    ------
+    InputError
+        If the columns are taken, or no cell has a true label that is one of the answers.
+    """
+    task = as_task(wishes.task)
+    labels = label_set(task, lm, wishes.labels)
+    key = wishes.key_added or f"{task.name}_celloquy"
+    targets = {"obs": [key], "uns": [key]}
+    refuse_targets(source, targets, out=wishes.out, overwrite=wishes.overwrite)
     with open_stream(source) as stream:
-        return obs_column(stream, name)
+        if wishes.out is not None:
+            refuse_taken(stream, targets, overwrite=wishes.overwrite)
+        if wishes.truth is None:
+            return None
+        truth = obs_column(stream, wishes.truth)
+    known = set(labels)
+    if options.parents is not None:
+        known |= {above for some in read_parents(options.parents).values() for above in some}
+    _check_truth(truth, known, first=labels[:3])
+    return truth
+
+
+def _check_truth(truth: pd.Series[Any], known: set[str], *, first: tuple[str, ...]) -> None:
+    """Refuse true labels of which none can be answered, and tell those that cannot.
+
+    Raises
+    ------
+    InputError
+        If no cell has a true label, or none of them is an answer.
+    """
+    counts = truth.dropna().astype(str).value_counts()
+    if counts.empty:
+        msg = f"No cell has a true label in {str(truth.name)!r}."
+        raise InputError(msg, hint="name the column that holds them.")
+    others = [str(label) for label in counts.index if label not in known]
+    if len(others) == len(counts):
+        listed = ", ".join(map(repr, others[:3]))
+        msg = f"No true label of {str(truth.name)!r} is one of the answers: {listed} there, "
+        msg += f"{', '.join(map(repr, first))} here."
+        raise InputError(msg, hint="write both alike, or leave `--truth` out.")
+    if others:
+        n_cells = int(counts[others].sum())
+        told = f"{n_cells:,} cells have a true label that is none of the answers, such as "
+        typer.echo(f"{told}{others[0]!r}; they count as wrong", err=True)
 
 
 def measure(truth: pd.Series[Any], found: Predicted) -> dict[str, float]:
@@ -118,18 +167,10 @@ def measure(truth: pd.Series[Any], found: Predicted) -> dict[str, float]:
         True labels; cells without one are left out.
     found
         The answers.
-
-    Raises
-    ------
-    InputError
-        If no cell has a true label.
     """
     from celloquy.evaluation import measure_annotation
 
     has_one = truth.notna().to_numpy()
-    if not has_one.any():
-        msg = f"No cell has a true label in {str(truth.name)!r}."
-        raise InputError(msg, hint="name the column that holds them.")
     true = truth[has_one].astype(str).to_numpy()
     said = found.labels[has_one].astype(str).to_numpy()
     measured = measure_annotation(true, said).to_dict()
@@ -153,7 +194,8 @@ def _lines(measured: dict[str, float]) -> list[str]:
         "accuracy_of_largest_label": "accuracy of the largest label for all (baseline)",
         "calibration_error": "expected calibration error of labelled cells",
     }
-    return [f"{said}: {measured[name]:.3f}" for name, said in names.items() if name in measured]
+    known = {name: said for name, said in names.items() if np.isfinite(measured.get(name, np.nan))}
+    return [f"{said}: {measured[name]:.3f}" for name, said in known.items()]
 
 
 def _as_json(
@@ -168,7 +210,7 @@ def _as_json(
         "record": found.record,
     }
     if measured is not None:
-        said["measured"] = measured
+        said["measured"] = {k: v if np.isfinite(v) else None for k, v in measured.items()}
     if with_cells:
         said["cells"] = json.loads(found.table.reset_index(names="cell").to_json(orient="records"))
     return said

@@ -10,6 +10,7 @@ from anndata import AnnData
 
 import celloquy.plotting as pl
 from celloquy._runtime import refuse_existing
+from celloquy.errors import InputError
 from celloquy.io import open_stream
 from celloquy.learn import Compressed, LogValues
 from celloquy.roles import ReadOptions, read_block
@@ -30,8 +31,11 @@ def refuse_pictures(folder: Path, *, overwrite: bool) -> None:
     Raises
     ------
     InputError
-        If a picture exists and `overwrite` is false.
+        If a picture exists and `overwrite` is false, or `folder` is a file.
     """
+    if folder.exists() and not folder.is_dir():
+        msg = f"'{folder}' is a file, and pictures go into a folder."
+        raise InputError(msg, hint="name a folder; it is made if it is missing.")
     if folder.is_dir():
         for name in (LABELS, SCORES, TOP_GENES, COMPOSITION):
             refuse_existing(folder / name, overwrite=overwrite)
