@@ -318,10 +318,13 @@ def test_the_record_of_a_set_holds_the_hash_of_its_file(suite, folder):
     assert record["origin"] == "nowhere"
 
 
+LABEL_SUITES = [name for name in known_suites() if load_suite(name).measures == "labels"]
+
+
 @pytest.mark.data
 @pytest.mark.slow
-@pytest.mark.parametrize("name", known_suites())
-def test_the_small_form_runs_on_real_cells(name, data_folder, tmp_path):
+@pytest.mark.parametrize("name", LABEL_SUITES)
+def test_the_small_form_learns_labels_of_real_cells(name, data_folder, tmp_path):
     records = run_suite(load_suite(name).smaller(), data_folder, out=tmp_path)
     means = {
         method: np.mean(

@@ -106,6 +106,24 @@ def scib_metrics_of(vectors: NDArray[np.float32], cells: Labelled) -> dict[str, 
     return values | _aggregates(values, has_batches=cells.batches is not None)
 
 
+def mixing_of(vectors: NDArray[np.float32], batches: NDArray[np.object_]) -> dict[str, float]:
+    """Measure how far batches mix where no label is known: iLISI and kBET over all cells.
+
+    Parameters
+    ----------
+    vectors
+        Embedding; shape ``(n_obs, d)``.
+    batches
+        Batch of each cell; shape ``(n_obs,)``.
+    """
+    scib = scib_package()
+    of_one = Labelled(np.full(len(batches), "", object), batches)
+    with _quiet():
+        near = exact_neighbours(vectors, LISI_NEIGHBOURS)
+        mixed = float(scib.ilisi_knn(near, batches))
+        return {"ilisi": mixed, "kbet": _kbet(scib, vectors, of_one)}
+
+
 def scib_package(part: str = "") -> Any:  # noqa: ANN401 (untyped package)
     """Import scib-metrics, or a part of it, without what its own imports warn of.
 

@@ -22,7 +22,7 @@ h1{font-size:1.6em} h2{margin-top:2em;border-bottom:1px solid #d8dde1} h3{margin
 table{border-collapse:collapse;font-size:13px;margin:.8em 0}
 td,th{padding:3px 9px;text-align:right}
 td:first-child,th:first-child{text-align:left;min-width:7em}
-td:nth-child(3),td:nth-child(5){white-space:nowrap} tr:nth-child(even) td{background:#f6f8f9}
+td:not(:first-child){white-space:nowrap} tr:nth-child(even) td{background:#f6f8f9}
 th{border-bottom:2px solid #c4cacf;vertical-align:bottom} table.sortable th{cursor:pointer}
 .wide td:first-child{min-width:18em}
 tr.default td{font-weight:600} .wide{overflow-x:auto} .side{display:flex;flex-wrap:wrap;gap:2em}
@@ -53,7 +53,7 @@ def html_report(report: SuiteReport) -> str:
         headline = report.results.headline(str(kind))
         body += [
             f"<h2>{escape(_capital(str(kind)))}</h2>",
-            f'<p class="legend">{legend()}</p>',
+            f'<p class="legend">{legend(rows["role"])}</p>',
             f'<div class="wide">{forest(rows, headline)}</div>',
             f"<p>{escape(report.note_of(str(kind)))} A click on a title sorts.</p>",
             f'<div class="wide">{_summary(report, rows)}</div>',

@@ -10,6 +10,8 @@ import numpy as np
 from celloquy.evaluation._report_axis import axis_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from celloquy.evaluation._suite_job import Metric
@@ -68,12 +70,14 @@ def forest(rows: pd.DataFrame, headline: Metric) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def legend() -> str:
-    """Say which colour is what."""
+def legend(roles: Iterable[str]) -> str:
+    """Say which colour is what, of the roles that are shown."""
+    shown = set(roles)
     return " ".join(
         f'<span><svg width="12" height="12" aria-hidden="true"><circle cx="6" cy="6" r="5" '
         f'fill="{colour}"/></svg> {escape(role)}</span>'
         for role, colour in _COLOURS.items()
+        if role in shown
     )
 
 

@@ -144,6 +144,9 @@ class Suite(StrictTable):
             if self.design == "leave-one-out" and each.group is None:
                 msg = f"the set {each.name!r} has no `group`, and the design leaves groups out"
                 raise ValueError(msg)
+            if self.measures == "embedding" and each.batch is None:
+                msg = f"the set {each.name!r} has no `batch`, and embeddings are judged by batches"
+                raise ValueError(msg)
         for name in [*self.small.sets, *(n for each in self.sets for n in each.shares_cells_with)]:
             if name not in names:
                 msg = f"there is no set {name!r}{closest(name, names)}"

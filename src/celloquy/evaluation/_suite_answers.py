@@ -57,7 +57,8 @@ class LmAnswer:
 def what_lms_add(results: Results, job: type[Job]) -> list[LmAnswer]:
     """Answer for each kind of cases and language model whether it adds anything.
 
-    Baselines are taken on the very cases that the language model was measured on.
+    Baselines are taken on the very cases that the language model was measured on. A kind whose
+    headline has no better side is left out.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def what_lms_add(results: Results, job: type[Job]) -> list[LmAnswer]:
         for lm in [str(name) for name in table["lm"].unique() if name]:
             asked = table[(table["lm"] == lm) & (table["role"] == LM_ROLE)]
             seen = Results(table[table["case"].isin(asked["case"])], results.metrics)
-            if kind not in seen.kinds:
+            if kind not in seen.kinds or not seen.headline(kind).better:
                 continue
             of_lm = seen.best([LM_ROLE], kind=kind, lm=lm)
             without = seen.best(WITHOUT_LM, kind=kind)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from celloquy.evaluation._label_counts import count_labels
-from celloquy.evaluation._suite_summary import DEFAULT, LM_ROLE, Results
+from celloquy.evaluation._suite_summary import LM_ROLE, Results
 from celloquy.learn import Reliability, measure_reliability
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def shown_methods(results: Results, kind: str) -> list[str]:
     table = results.table
     lms = [str(name) for name in table["lm"].unique() if name]
     chosen = [
-        DEFAULT if (table["method"] == DEFAULT).any() else "",
+        results.default,
         results.best(["baseline"], kind=kind),
         *(results.best([LM_ROLE], kind=kind, lm=lm) for lm in lms),
     ]

@@ -144,9 +144,11 @@ class Job(ABC):
 JOBS: Registry[type[Job]] = Registry(
     "job",
     {
+        "embedding": "celloquy.evaluation._suite_embedding:EmbeddingJob",
         "generation": "celloquy.evaluation._suite_generation:GenerationJob",
         "labels": "celloquy.evaluation._suite_labels:LabelsJob",
         "perturbation": "celloquy.evaluation._suite_perturbation:PerturbationJob",
+        "reconstruction": "celloquy.evaluation._suite_reconstruction:ReconstructionJob",
     },
 )
 """Jobs by the name that ``measures`` of a suite has."""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from celloquy.evaluation._suite_job import Metric
 
-LM_ROLE, DEFAULT = "language model", "default"
-WITHOUT_LM = (DEFAULT, "baseline", "other")
+LM_ROLE, DEFAULT_ROLE = "language model", "default"
+WITHOUT_LM = (DEFAULT_ROLE, "baseline", "other")
 """Roles of what stands for "without a language model": no controls, no ceilings."""
 
 
@@ -51,7 +51,7 @@ class Difference:
     @property
     def verdict(self) -> str:
         """``"ahead"``, ``"behind"``, ``"level"`` (the interval holds 0), or ``"untold"``."""
-        if self.interval is None:
+        if self.interval is None or not self.better:
             return "untold"
         if self.interval.low <= 0 <= self.interval.high:
             return "level"
@@ -95,6 +95,12 @@ class Results:
         """Kinds of cases, in their order."""
         return [str(kind) for kind in self.table["kind"].unique()]
 
+    @property
+    def default(self) -> str:
+        """Name of the method that others are compared with; empty without any."""
+        names = self.table.loc[self.table["role"] == DEFAULT_ROLE, "method"]
+        return str(names.iloc[0]) if len(names) else ""
+
     def shown(self, kind: str) -> list[Metric]:
         """Give the metrics that have a number in a kind, its headline first."""
         part = self.table[self.table["kind"] == kind]
@@ -134,7 +140,8 @@ class Results:
         means = _over_draws(part, [*names, "seconds"])
         known = means[means[headline.name].notna()]
         interval = unit_interval(known[headline.name], known["unit"].to_list())
-        gap = None if method == DEFAULT else self.difference(method, DEFAULT, kind=first["kind"])
+        default = "" if method == self.default else self.default
+        gap = self.difference(method, default, kind=first["kind"]) if default else None
         return {
             "kind": first["kind"],
             "headline": headline.name,
