@@ -94,12 +94,6 @@ class Annotation:
                 f"{held['n_cells']:,} of the reference's {held['n_seen']:,} labelled cells were "
                 "chosen, evenly over the labels"
             )
-        cells = self.record["reference"]
-        if cells["n_cells"] < cells["n_seen"]:
-            lines.append(
-                f"the reference learned from {cells['n_cells']:,} of its {cells['n_seen']:,} "
-                "labelled cells, chosen evenly over the labels"
-            )
         counts = self.labels.value_counts()
         lines += [f"  {label}: {n:,}" for label, n in counts.items() if n]
         return "\n".join(lines)
