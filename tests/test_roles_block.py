@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import anndata as ad
 import numpy as np
+import pytest
 import scipy.sparse as sp
 
+from celloquy.errors import InputError
 from celloquy.io import write_h5ad
 from celloquy.roles import read_block
 
@@ -23,3 +25,9 @@ def test_a_file_of_many_compressed_chunks_gives_the_cells_that_it_holds(tmp_path
         order = block.vocabulary.find(list(adata.var_names))
         assert obs.index.tolist() == adata.obs_names.tolist()
         assert abs(block.expression[:, order] - counts).sum() == 0
+
+
+def test_a_set_without_cells_is_refused_in_the_words_of_judging(tmp_path):
+    write_h5ad(ad.AnnData(np.zeros((0, 3), np.float32)), tmp_path / "none.h5ad")
+    with pytest.raises(InputError, match="has no cells, so there is nothing for `evaluate` to do"):
+        read_block(tmp_path / "none.h5ad")

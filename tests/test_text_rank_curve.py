@@ -195,8 +195,9 @@ def test_files_that_are_no_known_rank_curve_are_refused(tmp_path, change, messag
 
 
 def test_missing_files_missing_fields_and_other_formats_are_refused(tmp_path):
-    with pytest.raises(InputError, match="cannot be read: No such file"):
+    with pytest.raises(InputError, match="cannot be read: No such file") as refusal:
         RankCurve.load(tmp_path / "none.json")
+    assert refusal.value.hint == "name a file that `RankCurve.save` wrote."
     (tmp_path / "text").write_text("{")
     with pytest.raises(InputError, match="is not JSON"):
         RankCurve.load(tmp_path / "text")

@@ -145,7 +145,7 @@ def _chosen(
         if column not in table.columns and not known:
             have = [str(name) for name in table.columns]
             msg = f"'{named}' has no column {column!r}{closest(column, have)}."
-            raise InputError(msg, hint=f"its columns are: {', '.join(have[:20])}.")
+            raise InputError(msg, hint=f"its columns are: {', '.join(have[:20]) or 'none'}.")
     return table[found].set_axis(table.index.astype(str))
 
 

@@ -157,7 +157,7 @@ def _read_record(folder: Path) -> dict[str, Any]:
         raise CheckpointError(msg, hint=_AGAIN) from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         msg = f"'{folder.name}' is no saved reference: its {RECORD} is of another format."
-        raise CheckpointError(msg)
+        raise CheckpointError(msg, hint=_AGAIN)
     schema = record.get("schema")
     if not isinstance(schema, int) or schema > SCHEMA:
         msg = f"'{folder.name}' was written in schema {schema}; this version reads up to {SCHEMA}."

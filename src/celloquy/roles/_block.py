@@ -35,7 +35,7 @@ def read_block(
     """
     reader = None if text is None else text.reader()
     columns = () if reader is None else reader.columns
-    with open_cells(source, verb="annotate", read=read or ReadOptions()) as cells:
+    with open_cells(source, verb="evaluate", read=read or ReadOptions()) as cells:
         parts = []
         for chunk, block in cells.blocks(cells.vocabulary, columns=columns):
             kept = replace(block, expression=block.expression.copy())  # a later chunk reuses it

@@ -171,7 +171,8 @@ def _read(
     for column in columns:
         if column not in source.obs_columns:
             msg = f"obs has no column {column!r}{closest(column, source.obs_columns)}."
-            raise InputError(msg, hint=f"its columns are {', '.join(source.obs_columns)}.")
+            listed = ", ".join(source.obs_columns) or "none"
+            raise InputError(msg, hint=f"its columns are: {listed}.")
     chunk = source.sample(max_obs, seed=seed, columns=columns)
     # genes are places here: names may repeat, and only the order within ties would change
     vocabulary = Vocabulary(tuple(str(gene) for gene in range(source.n_vars)))
@@ -210,7 +211,7 @@ def _held_out(groups: pd.Series[Any] | None, ranked: RankedCells, seed: int) -> 
     if len(present) < 2:
         what = "cells with expression" if groups is None else f"values of {groups.name!r}"
         msg = f"Holding out takes two {what} at least, and there are {len(present)}."
-        raise InputError(msg)
+        raise InputError(msg, hint="pass more cells, or groups of which two hold cells.")
     order = rng.permutation(present)
     sizes = np.cumsum([np.count_nonzero(codes[used] == group) for group in order[:-1]])
     n_groups = 1 + int(np.argmin(np.abs(sizes - used.sum() / 2)))

@@ -244,7 +244,7 @@ class RankCurve:
             plain = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             msg = f"The rank curve '{path}' cannot be read: {error.strerror}."
-            raise InputError(msg) from error
+            raise InputError(msg, hint="name a file that `RankCurve.save` wrote.") from error
         except ValueError as error:
             msg = f"'{path}' is not JSON, so it is no rank curve."
             raise InputError(msg, hint="write one with `RankCurve.save`.") from error
