@@ -54,6 +54,11 @@ class Metric:
     digits: int = 3
     """Digits after the point in tables."""
 
+    @property
+    def titled(self) -> str:
+        """The title, with an arrow to the better side."""
+        return self.title + {"high": " ↑", "low": " ↓", "": ""}[self.better]
+
 
 @dataclass(frozen=True)
 class CaseResult:
@@ -149,6 +154,7 @@ JOBS: Registry[type[Job]] = Registry(
         "labels": "celloquy.evaluation._suite_labels:LabelsJob",
         "perturbation": "celloquy.evaluation._suite_perturbation:PerturbationJob",
         "reconstruction": "celloquy.evaluation._suite_reconstruction:ReconstructionJob",
+        "speed": "celloquy.evaluation._suite_speed:SpeedJob",
     },
 )
 """Jobs by the name that ``measures`` of a suite has."""
