@@ -125,15 +125,28 @@ def evaluate_reconstruction(
         found = mean_interval(pd.Series(cells["reconstructed"]).groupby(groups).mean(), seed=seed)
         intervals = {} if found is None else {"pearson_cell": found}
     return ReconstructionReport(
-        metrics=_measure(told, truth),
+        metrics=measure_cells(told, truth),
         intervals=intervals,
-        baselines={name: _measure(rival, truth) for name, rival in rivals.items()},
+        baselines={name: measure_cells(rival, truth) for name, rival in rivals.items()},
         n={"cells": len(shared), "genes": len(genes), "values": int((truth > 0).sum())},
         notes=tuple(notes),
     )
 
 
-def _measure(told: Floats, truth: Floats) -> dict[str, float]:
+def measure_cells(told: Floats, truth: Floats) -> dict[str, float]:
+    """Compare reconstructed with real log1p values of the same cells.
+
+    Parameters
+    ----------
+    told
+        What came back; shape ``(n_obs, n_genes)``.
+    truth
+        The real values.
+
+    Returns
+    -------
+    Numbers by the names of :data:`MEANINGS`.
+    """
     expressed, given = truth > 0, told > 0
     found = measure_reconstruction(truth[expressed], told[expressed])
     n_expressed, n_given = int(expressed.sum()), int(given.sum())
