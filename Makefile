@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints/ci.txt
 
-.PHONY: demo test test-quick lint format clean
+.PHONY: demo test test-quick lint format mini clean
 
 demo: .venv/installed
 	$(BIN)/celloquy demo --out celloquy-demo --overwrite
@@ -24,6 +24,14 @@ lint: .venv/installed-dev
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+MINI := build/mini
+mini: .venv/installed
+	$(BIN)/python mini/prepare.py --data $(DATA) --out $(MINI) --without "Zheng 2017"
+	$(BIN)/celloquy corpus $(MINI)/recipe.toml --out $(MINI)/corpus
+	$(BIN)/celloquy train $(MINI)/recipe.toml --out $(MINI)/run
+	$(BIN)/python mini/measure.py --data $(DATA) --build $(MINI) --held "Zheng 2017" --out $(MINI)/result.json
+	$(BIN)/python mini/package.py --build $(MINI) --results $(MINI)/result.json
 
 .venv/installed: pyproject.toml constraints/ci.txt
 	$(PYTHON) -m venv .venv
