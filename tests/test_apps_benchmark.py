@@ -56,6 +56,30 @@ def test_the_small_form_measures_less(tmp_path):
     assert "--small" in report["command"]
 
 
+def test_all_suites_are_looked_for_before_anything_is_measured(tmp_path):
+    (tmp_path / "cells").mkdir()
+    found = ask("all", "--small", "--data", tmp_path, "--out", tmp_path / "out")
+    assert isinstance(found.exception, InputError)
+    assert "are not there" in str(found.exception)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_the_small_form_of_every_suite_is_measured_and_one_page_says_what_was_found(
+    data_folder, tmp_path
+):
+    found = ask("all", "--small", "--data", data_folder, "--out", tmp_path)
+    assert found.exception is None, found.exception
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["command"] == "celloquy benchmark all --data FOLDER --out RESULTS --small"
+    assert sorted({line["suite"] for line in report["lines"]}) == known_suites()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for name in known_suites():
+        assert f'href="{name}/report.html"' in page
+        assert (tmp_path / name / "report.html").exists()
+
+
 @pytest.mark.slow
 def test_a_language_model_is_measured_as_an_encoder(tmp_path):
     write_cells(tmp_path)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from celloquy.evaluation._suite_report import Detail, SuiteReport
 
+    Cell = str | tuple[str, str]
+
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#24292e;max-width:1080px;margin:2em auto}
 h1{font-size:1.6em} h2{margin-top:2em;border-bottom:1px solid #d8dde1} h3{margin-top:1.6em}
@@ -41,10 +43,6 @@ def html_report(report: SuiteReport) -> str:
     """Write the report as one HTML page."""
     kinds = list(report.summary["kind"].unique())
     body = [
-        f"<h1>{escape(report.suite.title)}</h1>",
-        f"<p>{escape(' '.join(report.suite.summary.split()))}</p>",
-        f"<pre>{escape(report.command)}</pre>",
-        f"<p>{escape(report.made)}</p>",
         "<h2>Does the language model add anything?</h2>",
         *_answers(report),
     ]
@@ -63,10 +61,35 @@ def html_report(report: SuiteReport) -> str:
         for detail in report.details[str(kind)]:
             body += _detail(detail)
     body += ["<h2>Sets of cells</h2>", _sets(report)]
-    head = f'<meta charset="utf-8"><title>{escape(report.suite.title)}</title>'
+    summary = " ".join(report.suite.summary.split())
+    return html_page(
+        report.suite.title, command=report.command, said=[summary, report.made], body=body
+    )
+
+
+def html_page(title: str, *, command: str, said: Sequence[str], body: Sequence[str]) -> str:
+    """Write a page that stands alone.
+
+    Parameters
+    ----------
+    title
+        Title of the page.
+    command
+        What makes it again.
+    said
+        Sentences below the title; plain text.
+    body
+        What follows; HTML.
+    """
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title>'
+    top = [
+        f"<h1>{escape(title)}</h1>",
+        f"<pre>{escape(command)}</pre>",
+        *(f"<p>{escape(sentence)}</p>" for sentence in said),
+    ]
     return (
         f'<!doctype html><html lang="en"><head>{head}<style>{_STYLE}</style></head><body>'
-        f"{''.join(body)}<script>{_SORT}</script></body></html>\n"
+        f"{''.join([*top, *body])}<script>{_SORT}</script></body></html>\n"
     )
 
 
@@ -136,7 +159,7 @@ def _sets(report: SuiteReport) -> str:
     return table_that_sorts(["set", "study", "had from", "SHA-256 of the file"], rows)
 
 
-def table_that_sorts(heads: Iterable[str], rows: Sequence[tuple[list[str], str]]) -> str:
+def table_that_sorts(heads: Iterable[str], rows: Sequence[tuple[Sequence[Cell], str]]) -> str:
     """Write a table that sorts by a click on a title.
 
     Parameters
@@ -144,11 +167,18 @@ def table_that_sorts(heads: Iterable[str], rows: Sequence[tuple[list[str], str]]
     heads
         Titles of the columns.
     rows
-        The cells of each row, and its class.
+        The cells of each row, and its class; a cell is a text, or a text and where it leads.
     """
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     body = "".join(
-        f'<tr class="{escape(kind)}">' + "".join(f"<td>{escape(c)}</td>" for c in cells) + "</tr>"
+        f'<tr class="{escape(kind)}">' + "".join(f"<td>{_cell(c)}</td>" for c in cells) + "</tr>"
         for cells, kind in rows
     )
     return f'<table class="sortable"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _cell(said: Cell) -> str:
+    if isinstance(said, str):
+        return escape(said)
+    text, link = said
+    return f'<a href="{escape(link)}">{escape(text)}</a>'

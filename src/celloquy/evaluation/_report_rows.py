@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -27,12 +27,12 @@ def summary_columns(rows: pd.DataFrame, metrics: Sequence[Metric]) -> dict[str, 
     """
     headline, *others = metrics
     columns = {
-        headline.name: _titled(headline),
+        headline.name: headline.titled,
         "interval": "95 %" if rows["low"].notna().any() else "",
         "sd": "± draws" if rows["sd"].notna().any() else "",
         "against_default": "minus the default" if (rows["against_default"] != "").any() else "",
         "wilcoxon_p": "p" if rows["wilcoxon_p"].notna().any() else "",
-        **{each.name: _titled(each) for each in others},
+        **{each.name: each.titled for each in others},
         "seconds": "time, s",
         "n_cases": "cases",
         "n_draws": "draws",
@@ -91,14 +91,14 @@ def number_with_interval(row: pd.Series, headline: Metric) -> str:
     return f"{said} [{low}, {high}]"
 
 
+def markdown_row(cells: Iterable[object]) -> str:
+    """Write one row of a Markdown table."""
+    return f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |"
+
+
 def case_cells(values: NDArray[np.float64], metric: Metric) -> list[str]:
     """Write one metric of a case for every method; empty where there is none."""
     return [_number(float(value), metric.digits) for value in values]
-
-
-def _titled(metric: Metric) -> str:
-    arrow = {"high": " ↑", "low": " ↓", "": ""}[metric.better]
-    return metric.title + arrow
 
 
 def _number(value: float, digits: int) -> str:

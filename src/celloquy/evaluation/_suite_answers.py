@@ -19,6 +19,12 @@ _BEGINS = {
     "level": "No difference is shown: ",
     "untold": "Without groups there is no interval, and so no answer: ",
 }
+_SHORT = {
+    "ahead": "adds",
+    "behind": "adds nothing",
+    "level": "no difference is shown",
+    "untold": "no interval, so no answer",
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,13 @@ class LmAnswer:
     """Its best method minus the best method without a language model."""
     more: dict[str, tuple[str, Difference]] = field(default_factory=dict)
     """Further differences by name, with what they say: its controls, what it adds joined."""
+
+    @property
+    def short(self) -> str:
+        """The answer in a few words, with the difference."""
+        gap = self.over_best
+        interval = f" {gap.interval}" if gap.interval else ""
+        return f"{_SHORT[gap.verdict]} ({gap.difference:+.3f}{interval})"
 
     def sentences(self) -> list[str]:
         """Answer in words, from the numbers."""

@@ -14,7 +14,12 @@ import numpy as np
 
 from celloquy._runtime import atomic_path
 from celloquy.evaluation._report_html import html_report
-from celloquy.evaluation._report_rows import case_cells, summary_cells, summary_columns
+from celloquy.evaluation._report_rows import (
+    case_cells,
+    markdown_row,
+    summary_cells,
+    summary_columns,
+)
 from celloquy.evaluation._suite_answers import NOT_MEASURED, LmAnswer, what_lms_add
 from celloquy.evaluation._suite_details import (
     cells_of,
@@ -28,7 +33,7 @@ from celloquy.evaluation._suite_summary import Results, result_table
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -128,9 +133,9 @@ class SuiteReport:
             lines += [f"## {kind[0].upper()}{kind[1:]}", "", self.note_of(kind), ""]
             shown = self.results.shown(kind)
             heads = ["method", *summary_columns(rows, shown).values()]
-            lines += [_row(heads), "|---" * len(heads) + "|"]
+            lines += [markdown_row(heads), "|---" * len(heads) + "|"]
             lines += [
-                _row([f"**{row['title']}**" if row["role"] == "default" else row["title"],
+                markdown_row([f"**{row['title']}**" if row["role"] == "default" else row["title"],
                       *summary_cells(row, summary_columns(rows, shown), shown)])
                 for _, row in rows.iterrows()
             ]  # fmt: skip
@@ -143,9 +148,13 @@ class SuiteReport:
         lines = [f"Every case, {headline.title}; columns by number:", ""]
         lines += [f"{i}. {title}" for i, title in enumerate(wide.columns, start=1)]
         numbers = [str(i) for i in range(1, len(wide.columns) + 1)]
-        lines += ["", _row(["reference", "query", *numbers]), "|---" * (len(numbers) + 2) + "|"]
+        lines += [
+            "",
+            markdown_row(["reference", "query", *numbers]),
+            "|---" * (len(numbers) + 2) + "|",
+        ]
         for (one, other), row in zip(wide.index, wide.to_numpy(), strict=True):
-            lines.append(_row([one, other, *case_cells(row, headline)]))
+            lines.append(markdown_row([one, other, *case_cells(row, headline)]))
         return lines
 
     def to_dict(self) -> dict[str, Any]:
@@ -235,6 +244,19 @@ def write_report(report: SuiteReport, folder: str | os.PathLike[str]) -> list[Pa
         "report.md": f"{report}\n",
         "report.json": json.dumps(report.to_dict(), indent=1) + "\n",
     }
+    return write_pages(texts, folder)
+
+
+def write_pages(texts: Mapping[str, str], folder: str | os.PathLike[str]) -> list[Path]:
+    """Write files of a folder, each whole or not at all; earlier ones are replaced.
+
+    Parameters
+    ----------
+    texts
+        Text of each file by its name.
+    folder
+        The folder.
+    """
     written = []
     for name, text in texts.items():
         path = Path(folder) / name
@@ -242,10 +264,6 @@ def write_report(report: SuiteReport, folder: str | os.PathLike[str]) -> list[Pa
             temporary.write_text(text, encoding="utf-8")
         written.append(path)
     return written
-
-
-def _row(cells: Sequence[object]) -> str:
-    return f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |"
 
 
 def _without_nan(value: Any) -> Any:  # noqa: ANN401 (any plain value)

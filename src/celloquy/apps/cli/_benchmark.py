@@ -12,7 +12,7 @@ from celloquy.apps.cli._options import AllowRemote, Overwrite
 
 def benchmark(
     suite: Annotated[
-        str, typer.Argument(help="Name of a suite (see --list), or a TOML file of your own.")
+        str, typer.Argument(help="Name of a suite (see --list), a TOML file of your own, or all.")
     ] = "",
     *,
     out: Annotated[
@@ -43,13 +43,14 @@ def benchmark(
     """Measure language models and baselines on a suite; write HTML, Markdown and JSON.
 
     Every number is a file of its own in OUT/cells, so the same command goes on where it stopped.
+    For all, each suite gets a folder in OUT, and one page says what they found.
 
     Raises
     ------
     InputError
         If no suite or no folder is named.
     """
-    from celloquy.apps._benchmarking import list_suites, measure_suite
+    from celloquy.apps._benchmarking import ALL, list_suites, measure_all, measure_suite
     from celloquy.errors import InputError
     from celloquy.evaluation import LmOptions
 
@@ -61,6 +62,9 @@ def benchmark(
         raise InputError(msg, hint="celloquy benchmark pbmc-transfer --out results/")
     options = LmOptions(precision=precision, device=device, cache=cache, allow_remote=allow_remote)
     lms = [name.strip() for name in lm.split(",") if name.strip()]
+    if suite == ALL:
+        measure_all(out=out, lms=lms, data=data, small=small, options=options, overwrite=overwrite)
+        return
     measure_suite(
         suite, out=out, lms=lms, data=data, small=small, options=options, overwrite=overwrite
     )
