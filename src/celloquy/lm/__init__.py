@@ -24,6 +24,7 @@ from celloquy.lm._protocol import (
     Scores,
     TooLong,
 )
+from celloquy.lm._reading import CellReading, read_reading
 from celloquy.lm._sentence import SentenceEncoder
 from celloquy.lm._seq2seq import Seq2Seq
 from celloquy.lm._store import VectorStore
@@ -32,6 +33,7 @@ __all__ = [
     "BACKENDS",
     "AnswerStore",
     "Capability",
+    "CellReading",
     "Decoder",
     "DryRun",
     "EmbeddedTexts",
@@ -57,4 +59,5 @@ __all__ = [
     "known_checkpoints",
     "load_endpoint",
     "load_lm",
+    "read_reading",
 ]

@@ -38,6 +38,7 @@ from celloquy.lm._hf_files import (
 )
 from celloquy.lm._known import KnownCheckpoint, find_known, tell_licence
 from celloquy.lm._network import CausalNetwork
+from celloquy.lm._reading import read_reading
 from celloquy.lm._seq2seq import Seq2Seq
 from celloquy.lm._verify import refuse_unknown_flow
 
@@ -92,6 +93,7 @@ def load_hf(
         "max_tokens": token_limit(folder, read.tokenizer, read.model),
         "tokenizer": read.tokenizer,
         "format": written,
+        "reading": read_reading([*([] if opened is None else [opened.folder]), folder]),
     }
     if known is not None:
         common |= _told(known, common["max_tokens"])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from celloquy.lm._answering import answer_ids, answer_room, warn_of_cuts
 from celloquy.lm._offers import refuse_verb
 from celloquy.lm._plan import fit_prompts
 from celloquy.lm._protocol import Limits, PromptPlan
+from celloquy.text import Vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from celloquy.lm._formats import PromptFormat
     from celloquy.lm._hidden import Read
     from celloquy.lm._protocol import Capability, Generated, Pooling, Scores, TooLong
+    from celloquy.lm._reading import CellReading
     from celloquy.text import Constraint, Prompt
 
     Prompts = Sequence[Prompt | str] | PromptPlan
@@ -62,6 +65,19 @@ class HFModel(ABC):
     """What it can be asked for."""
     cannot: str = ""
     """Why it cannot be asked for the rest."""
+    reading: CellReading | None = None
+    """How it was taught to read cells, where its folder says it."""
+
+    @property
+    def labels(self) -> Mapping[str, tuple[str, ...]]:
+        """Labels that it was taught, by task; empty where its folder does not say it."""
+        return {} if self.reading is None else self.reading.labels
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary | None:
+        """The genes that it knows; `None` where its folder does not say it."""
+        known = None if self.reading is None else self.reading.known
+        return None if known is None else Vocabulary(known.symbols, known.ids)
 
     @property
     @abstractmethod

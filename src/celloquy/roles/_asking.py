@@ -17,6 +17,8 @@ from celloquy.learn import UNKNOWN
 from celloquy.lm import load_lm
 from celloquy.roles._labels import read_labels
 from celloquy.roles._organism import with_organism
+from celloquy.roles._predict_options import PREDICT_GENES
+from celloquy.roles._taught import as_taught, reading_of, warn_of_new_labels
 from celloquy.tasks import Task, load_task
 from celloquy.text import Names, Vocabulary, field_text
 
@@ -47,8 +49,13 @@ class Asking:
     """Inputs with one value for all cells."""
     obs_fields: Mapping[str, str]
     """Inputs whose value is a column of obs: the column's name by the input's."""
-    template: int = 0
-    """Which of the task's templates is used."""
+    options: PredictOptions
+    """How cells are predicted; what was left open is as the model was taught."""
+
+    @property
+    def template(self) -> int:
+        """Which of the task's templates is used."""
+        return self.options.template or 0
 
     @property
     def cell_input(self) -> Input:
@@ -67,7 +74,9 @@ class Asking:
 
     def of_genes(self, names: Sequence[str]) -> Asking:
         """Name the organism that gene names tell, where nobody named one."""
-        fields = with_organism(self.fields, self.task, names, given=self.obs_fields)
+        fields = with_organism(
+            self.fields, self.task, names, given=self.obs_fields, taught=reading_of(self.lm)
+        )
         return replace(self, fields=fields)
 
     def check(self) -> None:
@@ -162,12 +171,19 @@ class Asking:
             "fields": dict(self.fields),
             "obs_fields": dict(self.obs_fields),
             "labels": list(self.labels),
+            **record_of_reading(self.lm),
         }
 
 
 def record_of_lm(lm: LanguageModel) -> dict[str, str]:
     """Say which model answers, in plain values."""
     return {"name": lm.name, "revision": lm.revision, "precision": lm.precision}
+
+
+def record_of_reading(lm: LanguageModel) -> dict[str, Any]:
+    """Say how a model was taught to read cells, in plain values; nothing where it does not say."""
+    reading = reading_of(lm)
+    return {} if reading is None else {"reading": reading.record()}
 
 
 def said_of_server(lm: LanguageModel) -> dict[str, Any]:
@@ -285,6 +301,8 @@ def prepare(
 ) -> Asking:
     """Put a task, a model and a label set together, and refuse what cannot be asked of cells.
 
+    What the options leave open is as the model was taught.
+
     Raises
     ------
     InputError
@@ -297,10 +315,10 @@ def prepare(
         able = " and ".join(sorted(lm.capabilities)) or "do nothing"
         msg = f"'{lm.name}' cannot score answers; it can {able}."
         raise InputError(msg, hint="take a decoder (`hf:…`) or a server (`openai:…`).")
-    asking = Asking(
-        task, lm, label_set(task, lm, labels), dict(options.fields), options.columns,
-        options.template,
-    )  # fmt: skip
+    options = as_taught(options, lm, task=task.name, defaults={"n_top_genes": PREDICT_GENES})
+    chosen = label_set(task, lm, labels)
+    warn_of_new_labels(lm, task.name, chosen)
+    asking = Asking(task, lm, chosen, dict(options.fields), options.columns, options)
     asking.check()
     return asking
 

@@ -20,6 +20,7 @@ from celloquy.roles._asking import prepare, told_where
 from celloquy.roles._cells import obs_column, open_cells
 from celloquy.roles._predict_options import PredictOptions
 from celloquy.roles._predict_rows import CellRows, Rows, fingerprints, pieces, rows_of
+from celloquy.roles._taught import reading_of
 
 if TYPE_CHECKING:
     from celloquy.lm import LanguageModel
@@ -85,7 +86,10 @@ def calibrate(
         msg = f"A calibration is fitted on the probabilities of single cells, and `{name}` is set."
         raise InputError(msg, hint=f"leave `{name}` out.")
     asking = prepare(task, lm=lm, labels=labels, options=options)
-    with open_cells(source, verb="predict", read=options.read, needs="rankable") as cells:
+    options = asking.options
+    with open_cells(
+        source, verb="predict", read=options.read, needs="rankable", reading=reading_of(asking.lm)
+    ) as cells:
         truth = obs_column(cells.stream, label_key).astype(object)
         usable = np.flatnonzero(truth.isin(asking.labels).to_numpy())
         if not len(usable):
@@ -94,7 +98,7 @@ def calibrate(
             raise InputError(msg, hint=hint)
         _, codes = label_codes(truth.iloc[usable].to_list())
         chosen = usable[choose_cells(codes, max_cells=MAX_CELLS, seed=options.seed)]
-        asking = asking.of_genes(cells.genes.names)
+        asking = asking.of_genes(cells.own_names)
         rows = rows_of(cells, asking, options)
         logp, n_tokens, prints = _scored(rows, asking, chosen)
     prior = asking.log_prior() if options.prior_corrected else None

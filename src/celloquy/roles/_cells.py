@@ -16,7 +16,8 @@ from celloquy.errors import InputError
 from celloquy.io import CHUNK_SIZE, open_stream
 from celloquy.knowledge import GeneMap, collapse, map_genes
 from celloquy.learn import CellBlock
-from celloquy.text import Vocabulary, gene_names
+from celloquy.text import GeneOptions, Vocabulary, gene_names, rank_cells
+from celloquy.text._gene_choice import gene_ids, rank_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
     from celloquy.checks import SlotKind
     from celloquy.io import CellStream, RowChunk
+    from celloquy.lm import CellReading
     from celloquy.roles._targets import Source
+    from celloquy.text import RankedCells
 
 Collisions = Literal["refuse", "sum", "keep"]
 
@@ -55,6 +58,10 @@ class OpenCells:
     """What its values are."""
     genes: GeneMap
     """Which gene each column stands for."""
+    own_names: tuple[str, ...] = ()
+    """What the source calls its columns."""
+    reading: CellReading | None = None
+    """How the model that reads the cells was taught to."""
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -77,6 +84,14 @@ class OpenCells:
         _refuse_unusable(expression.data, chunk, self.stream)
         return CellBlock(sp.csr_matrix(expression), self.kind.kind, vocabulary)
 
+    def ranked(self, chunk: RowChunk, n_top_genes: int) -> RankedCells:
+        """Rank the genes of a chunk's cells as the model that reads them was taught to."""
+        if self.reading is None:
+            return self.block(chunk, self.vocabulary).top(n_top_genes)
+        how = GeneOptions(rank_by=self.reading.rank_by, known=self.reading.known)
+        options = rank_options(how, self.vocabulary, n_top_genes, kind=self.kind.kind)
+        return rank_cells(chunk, self.vocabulary, columns=self.genes.columns, options=options)
+
     def blocks(
         self,
         vocabulary: Vocabulary,
@@ -98,6 +113,7 @@ def open_cells(
     verb: str,
     read: ReadOptions,
     needs: Literal["rankable", "expression"] = "expression",
+    reading: CellReading | None = None,
 ) -> Iterator[OpenCells]:
     """Open cells, refuse what the verb cannot use, and resolve gene names.
 
@@ -111,6 +127,8 @@ def open_cells(
         Where expression and gene names are read from.
     needs
         What the verb needs of the values.
+    reading
+        How the model that reads the cells was taught to.
 
     Yields
     ------
@@ -118,8 +136,14 @@ def open_cells(
     """
     with open_stream(source, layer=read.layer, use_raw=read.use_raw) as stream:
         names = gene_names(stream.var, read.gene_column)
+        if reading is not None and reading.rank_by == "specificity":
+            needs = "expression"
         kind = check_for_verb(stream, verb=verb, needs=needs, source=source, gene_names=names)
-        yield OpenCells(stream, kind, map_genes(names, collisions=read.collisions))
+        if reading is None or reading.known is None:
+            genes = map_genes(names, collisions=read.collisions)
+        else:
+            genes = reading.known.map(names, ids=gene_ids(stream.var))
+        yield OpenCells(stream, kind, genes, tuple(names), reading)
 
 
 def obs_column(stream: CellStream, key: str) -> pd.Series[Any]:

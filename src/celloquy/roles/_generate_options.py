@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from celloquy.roles._targets import Source
     from celloquy.text import RankCurve, Vocabulary
 
+GENERATE_GENES, CONTROL_GENES = 100, 200
+"""Genes of a new cell, and of a control cell, where neither the user nor the model says it."""
 TOKENS_A_GENE = 12
 """Tokens that a gene may take where the length of an answer is not said."""
 
@@ -33,8 +35,8 @@ class GenerateOptions:
     genes: Vocabulary | Sequence[str] | str | os.PathLike[str] | None = None
     """The genes that may be named: a list, or a text file with one a line; `None` takes those of
     the checkpoint, and without any there is an error."""
-    n_top_genes: int = 100
-    """How many genes a cell names."""
+    n_top_genes: int | None = None
+    """How many genes a cell names; `None` takes what the model was taught, else 100."""
     exactly: bool = True
     """Whether a cell names exactly so many, or so many at the most."""
     is_constrained: bool = True
@@ -51,14 +53,15 @@ class GenerateOptions:
     """Draw among the likeliest tokens that together have this probability."""
     max_new_tokens: int | None = None
     """The most tokens of an answer; `None` allows 12 a gene."""
-    template: int = 0
-    """Which of the task's templates is used."""
+    template: int | None = None
+    """Which of the task's templates is used; `None` takes the model's, else the first."""
     control: Source | None = None
     """Control cells, for tasks about a cell or several: each is asked about in turn."""
     obs_fields: Mapping[str, str] = field(default_factory=dict)
     """Inputs of the task that are columns of the control cells' obs."""
-    n_control_genes: int = 200
-    """The most genes of a control cell that are named in a prompt."""
+    n_control_genes: int | None = None
+    """The most genes of a control cell that are named in a prompt; `None` takes what the model
+    was taught, else 200."""
     n_control_cells: int = 5
     """Control cells in one prompt, for tasks about several."""
     read: ReadOptions = field(default_factory=ReadOptions)
@@ -70,7 +73,7 @@ class GenerateOptions:
 
     def __post_init__(self) -> None:
         for name in ("n_top_genes", "n_control_genes", "n_control_cells", "shard_size"):
-            if getattr(self, name) < 1:
+            if (getattr(self, name) or 0) < 1 and getattr(self, name) is not None:
                 msg = f"`{name}` must be at least 1, got {getattr(self, name)}."
                 raise InputError(msg, hint="leave it out for the default.")
         _ = self.limits
@@ -80,7 +83,9 @@ class GenerateOptions:
         """How tokens are drawn."""
         most = self.max_new_tokens
         return Limits(
-            max_new_tokens=TOKENS_A_GENE * self.n_top_genes + 4 if most is None else most,
+            max_new_tokens=TOKENS_A_GENE * (self.n_top_genes or GENERATE_GENES) + 4
+            if most is None
+            else most,
             temperature=self.temperature,
             top_k=self.top_k,
             top_p=self.top_p,

@@ -13,13 +13,15 @@ import numpy as np
 from celloquy.errors import InputError
 from celloquy.roles._asking import as_lm, as_task, names_of
 from celloquy.roles._cells import obs_column, open_cells
+from celloquy.roles._generate_options import CONTROL_GENES, GENERATE_GENES
 from celloquy.roles._organism import with_organism
+from celloquy.roles._taught import as_taught, reading_of
 from celloquy.text import Vocabulary, field_text
 
 if TYPE_CHECKING:
     import os
 
-    from celloquy.lm import LanguageModel, Limits
+    from celloquy.lm import CellReading, LanguageModel, Limits
     from celloquy.roles._generate_options import GenerateOptions
     from celloquy.tasks import Task
     from celloquy.text import Constraint, Names, Prompt
@@ -50,6 +52,11 @@ class Wanted:
     control_names: list[str]
     """Their names; empty without."""
 
+    @property
+    def n_genes(self) -> int:
+        """Genes of a cell."""
+        return self.options.n_top_genes or GENERATE_GENES
+
     def prompt(self, answer: int) -> Prompt:
         """Ask for one answer."""
         values: dict[str, Any] = {name: said[answer] for name, said in self.fields.items()}
@@ -57,12 +64,12 @@ class Wanted:
         sets = {name for name, one in inputs.items() if one.kind == "labels"}
         values |= {name: listed(said) for name, said in values.items() if name in sets}
         if "n_genes" in inputs and "n_genes" not in values:
-            values["n_genes"] = str(self.options.n_top_genes)
+            values["n_genes"] = str(self.n_genes)
         if self.controls:
             place = _cell_input(self.task)
             cells = self.controls[answer]
             values[place] = cells[0] if inputs[place].kind == "cell" else cells
-        return self.task.prompt(values, template=self.options.template)
+        return self.task.prompt(values, template=self.options.template or 0)
 
     def n_cells(self, answer: int) -> int | None:
         """Count the cells that an answer is to have; `None` where nothing says it."""
@@ -111,8 +118,8 @@ class Wanted:
             return None
         from celloquy.text import Sequence as StringSequence
 
-        names, n = self.vocabulary.names, self.options.n_top_genes
-        return StringSequence(names, n, exactly=self.options.exactly)
+        names = self.vocabulary.names
+        return StringSequence(names, self.n_genes, exactly=self.options.exactly)
 
 
 def want(
@@ -150,11 +157,16 @@ def want(
         able = " and ".join(sorted(lm.capabilities)) or "do nothing"
         msg = f"'{lm.name}' cannot write answers; it can {able}."
         raise InputError(msg, hint="take a decoder (`hf:…`) or a server (`openai:…`).")
-    vocabulary = _vocabulary(options, lm)
-    controls, names, columns = _read_controls(task, options, n)
+    genes_asked = {"n_top_genes": GENERATE_GENES}
+    genes_asked |= {"n_control_genes": CONTROL_GENES} if has_control else {}
+    options = as_taught(options, lm, task=task.name, defaults=genes_asked)
+    vocabulary, reading = _vocabulary(options, lm), reading_of(lm)
+    controls, names, columns, own = _read_controls(task, options, n, reading=reading)
     n = n or len(controls) or 1
-    genes = controls[0][0].vocabulary if controls else vocabulary
-    fields = {**fields, **with_organism({}, task, genes.names, given=(*fields, *columns))}
+    told = with_organism(
+        {}, task, own or vocabulary.names, given=(*fields, *columns), taught=reading
+    )
+    fields = {**fields, **told}
     sets = [one.name for one in task.asked_for if one.kind == "labels"]
     joined = {name: value if isinstance(value, str | int) else "; ".join(value)
               for name, value in fields.items() if name in sets}  # fmt: skip
@@ -230,22 +242,25 @@ def _vocabulary(options: GenerateOptions, lm: LanguageModel) -> Vocabulary:
 
 
 def _read_controls(
-    task: Task, options: GenerateOptions, n: int | None
-) -> tuple[list[list[Names]], list[str], dict[str, list[str]]]:
-    """Read the control cells of each answer, in turn, and the columns that prompts need."""
+    task: Task, options: GenerateOptions, n: int | None, *, reading: CellReading | None
+) -> tuple[list[list[Names]], list[str], dict[str, list[str]], tuple[str, ...]]:
+    """Read the control cells of each answer, in turn, the columns of prompts, and gene names."""
     if options.control is None:
-        return [], [], {}
+        return [], [], {}, ()
     inputs = {one.name: one.kind for one in task.asked_for}
     size = options.n_control_cells if inputs[_cell_input(task)] == "cells" else 1
-    with open_cells(options.control, verb="generate", read=options.read, needs="rankable") as cells:
+    with open_cells(
+        options.control, verb="generate", read=options.read, needs="rankable", reading=reading
+    ) as cells:
         columns = list(dict.fromkeys(options.obs_fields.values()))
         held = {name: obs_column(cells.stream, name).astype(str).tolist() for name in columns}
         index = [str(name) for name in cells.stream.obs().index]
         genes = [
             names
-            for _, block in cells.blocks(cells.vocabulary)
-            for names in names_of(block.top(options.n_control_genes))
+            for chunk in cells.stream.chunks()
+            for names in names_of(cells.ranked(chunk, options.n_control_genes or CONTROL_GENES))
         ]
+        own = cells.own_names
     n_groups = -(-len(genes) // size)
     groups = [np.arange(i * size, min((i + 1) * size, len(genes))) for i in range(n_groups)]
     turn = [groups[i % n_groups] for i in range(n or n_groups)]
@@ -254,4 +269,4 @@ def _read_controls(
         for name, column in options.obs_fields.items()
     }
     told = [", ".join(index[i] for i in group) for group in turn]
-    return [[genes[i] for i in group] for group in turn], told, said
+    return [[genes[i] for i in group] for group in turn], told, said, own

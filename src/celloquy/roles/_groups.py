@@ -82,9 +82,12 @@ def read_groups(
     genes: dict[int, Names] = {}
     for chunk, block in opened.blocks(opened.vocabulary):
         inside = [row for row in chosen if chunk.start <= row < chunk.stop]
-        if inside:
+        if inside and opened.reading is None:
             picked = block.rows(np.array(inside) - chunk.start)
             genes |= zip(inside, names_of(picked.top(n_top_genes)), strict=True)
+        elif inside:
+            ranked = names_of(opened.ranked(chunk, n_top_genes))
+            genes |= {row: ranked[row - chunk.start] for row in inside}
     cells: list[list[Names]] = [[] for _ in names]
     for row in chosen:
         cells[codes[row]].append(genes[row])

@@ -10,6 +10,7 @@ from celloquy.knowledge import guess_organism
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from celloquy.lm import CellReading
     from celloquy.tasks import Task
 
 INPUT = "organism"
@@ -17,7 +18,12 @@ _NO_NAME = {"mixed", "another organism"}
 
 
 def with_organism(
-    fields: Mapping[str, str], task: Task, names: Sequence[str], *, given: Iterable[str] = ()
+    fields: Mapping[str, str],
+    task: Task,
+    names: Sequence[str],
+    *,
+    given: Iterable[str] = (),
+    taught: CellReading | None = None,
 ) -> dict[str, str]:
     """Add the organism to the values of a task's inputs, where nobody said it and genes tell it.
 
@@ -34,6 +40,9 @@ def with_organism(
         Gene names of the cells.
     given
         Inputs that get their values elsewhere, such as columns of obs.
+    taught
+        How the model was taught to read cells: an organism that it never met is called as the
+        first that it met, since its genes were mapped to that one's.
 
     Examples
     --------
@@ -46,6 +55,9 @@ def with_organism(
     if asked is None or asked.default is None or INPUT in {*said, *given}:
         return said
     found = guess_organism(names)
+    if taught is not None and taught.organisms:
+        known = taught.organisms
+        return {**said, INPUT: found if found in known else known[0]}
     if found is not None and found not in _NO_NAME:
         return {**said, INPUT: found}
     warnings.warn(

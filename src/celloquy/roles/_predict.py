@@ -29,6 +29,7 @@ from celloquy.roles._prediction import (
     table_of,
 )
 from celloquy.roles._targets import is_adata, path_of, refuse_targets
+from celloquy.roles._taught import reading_of
 from celloquy.roles._unknown import counted
 
 if TYPE_CHECKING:
@@ -98,16 +99,19 @@ def predict(
     """
     options = options or PredictOptions()
     asking = prepare(task, lm=lm, labels=labels, options=options)
+    options = asking.options
     key = key_added or f"{asking.task.name}_celloquy"
     columns = column_names(key, min(max(2, options.top_n), len(asking.labels)))
     targets = {"obs": columns, "uns": [key]}
     if options.probabilities:
         targets["obsm"] = [f"{key}_probabilities"]
     refuse_targets(source, targets, out=out, overwrite=overwrite)
-    with open_cells(source, verb="predict", read=options.read, needs="rankable") as cells:
+    with open_cells(
+        source, verb="predict", read=options.read, needs="rankable", reading=reading_of(asking.lm)
+    ) as cells:
         if out is not None:
             refuse_taken(cells.stream, targets, overwrite=overwrite)
-        asking = asking.of_genes(cells.genes.names)
+        asking = asking.of_genes(cells.own_names)
         calibration = calibration_for(asking, options)
         rows = rows_of(cells, asking, options)
         if options.too_long == "refuse":
@@ -226,10 +230,18 @@ def _record(
         "slot": cells.stream.slot,
         "kind": cells.kind.kind,
         **given,
+        **_genes_left_out(cells),
         **options.record(),
         "calibrated": calibration is not None,
         **calibrated,
     }
+
+
+def _genes_left_out(cells: OpenCells) -> dict[str, int]:
+    """Count the genes that the model does not know, where it says which it knows."""
+    if cells.reading is None or cells.reading.known is None:
+        return {}
+    return {"n_genes_known": len(cells.genes.names), "n_genes_left_out": cells.genes.report.dropped}
 
 
 def _counts(

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     """Child to parent, or the path of a table with the columns child and parent."""
 
 
+PREDICT_GENES = 200
+"""Genes of a cell that are named where neither the user nor the model says how many."""
+
+
 @dataclass(frozen=True)
 class PredictOptions:
     """How cells are predicted; nothing here is random.
@@ -28,16 +32,16 @@ class PredictOptions:
         If a number is out of its range, or two options contradict each other.
     """
 
-    n_top_genes: int = 200
+    n_top_genes: int | None = None
     """The most genes of a cell that are named; what does not fit into the model's tokens is cut
-    from the end and counted."""
+    from the end and counted. `None` takes what the model was taught, else 200."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Inputs of the task with one value for all cells: ``{"drug": "Erlotinib"}``."""
     obs_fields: Mapping[str, str] | Sequence[str] = ()
     """Inputs of the task that are columns of obs: ``{"tissue": "organ"}``, or the names alone
     where inputs and columns are called alike. No other column is read."""
-    template: int = 0
-    """Which of the task's templates is used."""
+    template: int | None = None
+    """Which of the task's templates is used; `None` takes the model's, else the first."""
     group_by: str | None = None
     """For tasks about several cells: the column of obs whose values make the groups."""
     n_cells: int = 5
@@ -71,7 +75,7 @@ class PredictOptions:
 
     def __post_init__(self) -> None:
         for name in ("n_top_genes", "n_cells", "top_n", "shard_size"):
-            if getattr(self, name) < 1:
+            if (getattr(self, name) or 0) < 1 and getattr(self, name) is not None:
                 msg = f"`{name}` must be at least 1, got {getattr(self, name)}."
                 raise InputError(msg, hint="leave it out for the default.")
         if not 0 <= self.min_score <= 1:

@@ -11,6 +11,7 @@ from celloquy.roles._cells import open_cells
 from celloquy.roles._predict import announce, plans_of
 from celloquy.roles._predict_options import PredictOptions
 from celloquy.roles._predict_rows import rows_of
+from celloquy.roles._taught import reading_of
 
 if TYPE_CHECKING:
     import os
@@ -79,10 +80,13 @@ def plan_prediction(
     """
     options = options or PredictOptions()
     asking = prepare(task, lm=lm, labels=labels, options=options)
+    options = asking.options
     n_prompts = n_tokens = n_genes = n_cut = 0
     first, request = "", ""
-    with open_cells(source, verb="predict", read=options.read, needs="rankable") as cells:
-        asking = asking.of_genes(cells.genes.names)
+    with open_cells(
+        source, verb="predict", read=options.read, needs="rankable", reading=reading_of(asking.lm)
+    ) as cells:
+        asking = asking.of_genes(cells.own_names)
         rows = rows_of(cells, asking, options)
         announce(asking, rows)
         for _, plan in plans_of(rows, asking):

@@ -12,6 +12,7 @@ import pandas as pd
 from celloquy.roles._asking import names_of
 from celloquy.roles._cells import obs_column
 from celloquy.roles._groups import Groups, read_groups
+from celloquy.roles._predict_options import PREDICT_GENES, PredictOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from celloquy.roles._asking import Asking
     from celloquy.roles._cells import OpenCells
-    from celloquy.roles._predict_options import PredictOptions
     from celloquy.text import Names, Prompt
 
 
@@ -64,10 +64,11 @@ def rows_of(cells: OpenCells, asking: Asking, options: PredictOptions) -> Rows:
     """Give the rows that a task is asked about: cells, or groups of them."""
     for column in asking.columns:
         obs_column(cells.stream, column)
+    n_top_genes = options.n_top_genes or PREDICT_GENES
     if options.group_by is None:
-        return CellRows(cells, asking, options.n_top_genes, options.shard_size)
+        return CellRows(cells, asking, n_top_genes, options.shard_size)
     groups = read_groups(
-        cells, options.group_by, n_cells=options.n_cells, n_top_genes=options.n_top_genes,
+        cells, options.group_by, n_cells=options.n_cells, n_top_genes=n_top_genes,
         columns=asking.columns, seed=options.seed,
     )  # fmt: skip
     return GroupRows(groups, asking, options.shard_size)
@@ -93,12 +94,10 @@ class CellRows:
         names: list[str] = []
         genes: list[list[Names]] = []
         parts: list[pd.DataFrame] = []
-        chunks = self.cells.blocks(
-            self.cells.vocabulary, columns=self.asking.columns, start=start, stop=stop
-        )
-        for chunk, block in chunks:
+        chunks = self.cells.stream.chunks(columns=self.asking.columns, start=start, stop=stop)
+        for chunk in chunks:
             names += [str(name) for name in chunk.obs.index]
-            genes += [[one] for one in names_of(block.top(self.n_top_genes))]
+            genes += [[one] for one in names_of(self.cells.ranked(chunk, self.n_top_genes))]
             parts.append(chunk.obs[list(self.asking.columns)])
         obs = pd.concat(parts) if parts else pd.DataFrame()
         return Asked(names, self.asking.prompts(genes, obs), genes)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from celloquy.lm import HFModel, embed_texts, load_lm
-from celloquy.text import field_text, get_style
+from celloquy.lm import Decoder, HFModel, embed_texts, load_lm
+from celloquy.roles._asking import record_of_reading
+from celloquy.roles._taught import reading_of
+from celloquy.text import GeneOptions, Vocabulary, field_text, get_style, rank_cells
+from celloquy.text._gene_choice import rank_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,12 +19,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from celloquy.checks import Kind
     from celloquy.learn import CellBlock, Recipe
     from celloquy.lm import LanguageModel, Pooling
     from celloquy.text import Prompt, RankedCells, Style
 
 READ_BY_LM = ("text", "fusion")
 """Representations that need a language model to read the cells."""
+ENCODE_GENES, ENCODE_STYLE = 30, "cellama"
+"""Genes and style of a cell where neither the user nor the model says it."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +36,13 @@ class TextSource:
 
     lm: str | LanguageModel = "st:minilm"
     """A loaded language model that gives vectors, or what :func:`celloquy.load_lm` takes."""
-    n_top_genes: int = 30
+    n_top_genes: int | None = None
     """The most genes of a cell that are named; what does not fit into the model's tokens is
-    cut from the end and counted."""
-    style: str | Style = "cellama"
-    """How a ranked cell becomes words. The default measured best for neighbours and level
-    with others for linear heads (docs/benchmarks/encoding.md)."""
+    cut from the end and counted. `None` takes what the model was taught, else 30."""
+    style: str | Style | None = None
+    """How a ranked cell becomes words. `None` takes the model's own, else ``"cellama"``, which
+    measured best for neighbours and level with others for linear heads
+    (docs/benchmarks/encoding.md)."""
     obs_features: tuple[str, ...] = ()
     """Columns of obs that are written before the genes and never cut."""
     text_column: str | None = None
@@ -63,13 +71,42 @@ class TextSource:
                 lm, device=self.device, precision=self.precision,
                 allow_download=self.allow_download,
             )  # fmt: skip
-        return SentenceReader(lm, self)
+        return SentenceReader(lm, self.as_taught(lm))
+
+    def as_taught(self, lm: LanguageModel) -> TextSource:
+        """Take the model's settings where nothing is said.
+
+        Parameters
+        ----------
+        lm
+            The loaded model.
+        """
+        reading = reading_of(lm)
+        if reading is None:
+            return replace(
+                self,
+                n_top_genes=self.n_top_genes or ENCODE_GENES,
+                style=self.style or ENCODE_STYLE,
+            )
+        own = reading.embedding
+        pooling = own.get("pooling", "genes" if isinstance(lm, Decoder) else None)
+        fewest, most = reading.n_genes
+        if self.n_top_genes is not None and not fewest <= self.n_top_genes <= most:
+            said = f"'{lm.name}' was taught otherwise: it is asked with `n_top_genes="
+            warnings.warn(f"{said}{self.n_top_genes}` and not {most}.", stacklevel=4)
+        return replace(
+            self,
+            n_top_genes=self.n_top_genes or reading.n_top_genes,
+            style=self.style or own.get("style", "celloquy"),
+            pooling=self.pooling or pooling,
+            layer=own.get("layer") if self.layer is None else self.layer,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Give the settings as plain values."""
-        style = get_style(self.style)
+        style = get_style(self.style or ENCODE_STYLE)
         return {
-            "n_top_genes": self.n_top_genes,
+            "n_top_genes": self.n_top_genes or ENCODE_GENES,
             "style": style.template or style.name,
             "obs_features": list(self.obs_features),
             **({} if self.text_column is None else {"text_column": self.text_column}),
@@ -93,7 +130,7 @@ class SentenceReader:
     def __init__(self, lm: LanguageModel, source: TextSource) -> None:
         self.lm = lm
         self.source = source
-        self.style = get_style(source.style)
+        self.style = get_style(source.style or ENCODE_STYLE)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -109,7 +146,7 @@ class SentenceReader:
         if isinstance(self.lm, HFModel):
             record["pooling"] = self.source.pooling or self.lm.default_pooling
             record["prompt_format"] = self.lm.format.name
-        return record
+        return record | record_of_reading(self.lm)
 
     def embed(
         self, ranked: RankedCells, *, obs: pd.DataFrame | None = None
@@ -132,9 +169,25 @@ class SentenceReader:
 
     def read(self, block: CellBlock, *, obs: pd.DataFrame | None = None) -> CellBlock:
         """Give the block its text vectors."""
-        ranked = block.top(self.source.n_top_genes)
-        vectors, _ = self.embed(ranked, obs=obs)
+        vectors, _ = self.embed(self.rank(block), obs=obs)
         return replace(block, text=vectors)
+
+    def rank(self, block: CellBlock) -> RankedCells:
+        """Rank a block's cells as the model was taught to read them."""
+        n_top_genes = self.source.n_top_genes or ENCODE_GENES
+        reading = reading_of(self.lm)
+        if reading is None:
+            return block.top(n_top_genes)
+        options = GeneOptions(rank_by=reading.rank_by, known=reading.known)
+        if reading.known is None:
+            vocabulary, columns = block.vocabulary, None
+        else:
+            genes = reading.known.map(block.vocabulary.names)
+            vocabulary, columns = Vocabulary(genes.names, genes.ids), genes.columns
+        return rank_cells(
+            block.expression, vocabulary, columns=columns,
+            options=rank_options(options, vocabulary, n_top_genes, kind=cast("Kind", block.kind)),
+        )  # fmt: skip
 
 
 def needs_text(recipe: Recipe) -> bool:

@@ -20,7 +20,8 @@ from celloquy.lm import embed_texts
 from celloquy.roles._cells import ReadOptions, open_cells
 from celloquy.roles._collect import collect, discard_parts
 from celloquy.roles._targets import is_adata, path_of, refuse_targets
-from celloquy.roles._text_vectors import TextSource
+from celloquy.roles._taught import reading_of
+from celloquy.roles._text_vectors import ENCODE_GENES, TextSource
 from celloquy.text import RankOptions, Vocabulary, rank_cells
 
 MIN_SHARED_GENES = 50
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from numpy.typing import NDArray
 
+    from celloquy.lm import CellReading
     from celloquy.roles._cells import OpenCells
     from celloquy.roles._collect import Work
     from celloquy.roles._targets import Source
@@ -143,7 +145,10 @@ def encode(
     targets = {"obsm": [key_added], "uns": [key_added]}
     refuse_targets(source, targets, out=out, overwrite=overwrite)
     reader = options.text.reader()
-    with open_cells(source, verb="encode", read=options.read, needs=_needs(options)) as cells:
+    with open_cells(
+        source, verb="encode", read=options.read, needs=_needs(options),
+        reading=_reading(reader, options),
+    ) as cells:  # fmt: skip
         if out is not None:
             refuse_taken(cells.stream, targets, overwrite=overwrite)
         record = _record(cells, reader, options)
@@ -258,12 +263,15 @@ def encode_together(
     if not sources:
         msg = "There is no data set to encode."
         raise InputError(msg, hint='pass `{"name": adata, ...}`.')
-    shared = _shared_vocabulary(sources, options)
     reader = options.text.reader()
+    shared = _shared_vocabulary(sources, reader, options)
     tables: list[pd.DataFrame] = []
     blocks: list[NDArray[np.float32]] = []
     for name, source in sources.items():
-        with open_cells(source, verb="encode", read=options.read, needs=_needs(options)) as cells:
+        with open_cells(
+            source, verb="encode", read=options.read, needs=_needs(options),
+            reading=_reading(reader, options),
+        ) as cells:  # fmt: skip
             inside = cells.over(shared)
             work = _work(inside, reader, options)
             blocks += collect(cells.stream, work, out=None, config={}).blocks("vectors")
@@ -293,13 +301,17 @@ def _work(cells: OpenCells, reader: SentenceReader, options: EncodeOptions) -> W
 
 def _by_sentence(cells: OpenCells, reader: SentenceReader) -> Work:
     vocabulary = cells.vocabulary
-    rank = RankOptions(n_top_genes=reader.source.n_top_genes)
+    n_top_genes = reader.source.n_top_genes or ENCODE_GENES
+    rank = RankOptions(n_top_genes=n_top_genes)
 
     def work(start: int, stop: int) -> dict[str, NDArray[Any]]:
         vectors, n_cut = [], []
         chunks = cells.stream.chunks(columns=reader.columns, start=start, stop=stop)
         for chunk in chunks:
-            ranked = rank_cells(chunk, vocabulary, columns=cells.genes.columns, options=rank)
+            if cells.reading is None:
+                ranked = rank_cells(chunk, vocabulary, columns=cells.genes.columns, options=rank)
+            else:
+                ranked = cells.ranked(chunk, n_top_genes)
             embedded, cut = reader.embed(ranked, obs=chunk.obs)
             vectors.append(embedded)
             n_cut.append(cut)
@@ -326,10 +338,20 @@ def _by_genes(cells: OpenCells, reader: SentenceReader, options: EncodeOptions) 
     return work
 
 
-def _shared_vocabulary(sources: Mapping[str, Source], options: EncodeOptions) -> Vocabulary:
+def _reading(reader: SentenceReader, options: EncodeOptions) -> CellReading | None:
+    """Give how the model was taught to read cells; genes told one by one are no cells."""
+    return None if options.by == "genes" else reading_of(reader.lm)
+
+
+def _shared_vocabulary(
+    sources: Mapping[str, Source], reader: SentenceReader, options: EncodeOptions
+) -> Vocabulary:
     shared: list[str] | None = None
     for source in sources.values():
-        with open_cells(source, verb="encode", read=options.read, needs=_needs(options)) as cells:
+        with open_cells(
+            source, verb="encode", read=options.read, needs=_needs(options),
+            reading=_reading(reader, options),
+        ) as cells:  # fmt: skip
             here = set(cells.genes.names)
             shared = [g for g in (cells.genes.names if shared is None else shared) if g in here]
     if shared is None or len(shared) < MIN_SHARED_GENES:

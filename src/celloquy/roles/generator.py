@@ -14,7 +14,7 @@ import numpy as np
 from celloquy._runtime import Progress, ShardPlan, ShardResult, refuse_existing, rng_for, run_shards
 from celloquy.errors import InputError
 from celloquy.io import refuse_ending, write_h5ad
-from celloquy.roles._asking import record_of_lm, said_of_server, told_where
+from celloquy.roles._asking import record_of_lm, record_of_reading, said_of_server, told_where
 from celloquy.roles._collect import discard_parts
 from celloquy.roles._generate_cells import cells_of
 from celloquy.roles._generate_options import GenerateOptions
@@ -234,11 +234,11 @@ def _record(wanted: Wanted, seed: int) -> dict[str, Any]:
     return {
         "verb": "generate",
         "celloquy": version("celloquy"),
-        "task": {"name": task.name, "sha256": task.sha256, "template": options.template},
+        "task": {"name": task.name, "sha256": task.sha256, "template": options.template or 0},
         "lm": record_of_lm(wanted.lm),
         "seed": seed,
         "n_answers": wanted.n,
-        "n_top_genes": options.n_top_genes,
+        "n_top_genes": wanted.n_genes,
         "exactly": options.exactly,
         "is_constrained": wanted.constraint() is not None,
         "repair": options.repair,
@@ -246,4 +246,5 @@ def _record(wanted: Wanted, seed: int) -> dict[str, Any]:
         | {name: value for name, value in drawn.items() if value is not None},
         "genes": {"n": len(wanted.vocabulary), "fingerprint": wanted.vocabulary.fingerprint},
         "has_control": bool(wanted.controls),
+        **record_of_reading(wanted.lm),
     }

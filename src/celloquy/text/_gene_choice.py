@@ -131,6 +131,24 @@ def gene_names(var: pd.DataFrame, gene_column: str | None = None) -> list[str]:
     return ["" if missing else str(name) for name, missing in _filled(var[gene_column])]
 
 
+def gene_ids(var: pd.DataFrame) -> list[str] | None:
+    """Give the Ensembl id of every column of a source, ``""`` where it is missing.
+
+    Parameters
+    ----------
+    var
+        The genes of the source, one row a column.
+
+    Returns
+    -------
+    The ids, or `None` if no column of `var` holds any.
+    """
+    column = ids_column(var)
+    if column is None:
+        return None
+    return ["" if missing else str(gene) for gene, missing in _filled(var[column])]
+
+
 def _filled(values: pd.Series[Any]) -> zip[tuple[Any, bool]]:
     return zip(values.astype(object), values.isna(), strict=True)
 
@@ -149,8 +167,7 @@ def choose_genes(var: pd.DataFrame, options: GeneOptions, style: Style) -> GeneC
     names = gene_names(var, options.gene_column)
     if style.upper_case:
         names = [name.upper() for name in names]
-    column = ids_column(var)
-    ids = None if column is None else ["" if gone else str(i) for i, gone in _filled(var[column])]
+    ids = gene_ids(var)
     if options.known is not None:
         mapped = options.known.map(names, ids=ids, organism=options.organism)
     else:

@@ -31,6 +31,8 @@ FORMATTED = ("sample_type", "model_input", "response")
 """Columns of Cell2Sentence's formatted examples (AF-25)."""
 _ROLES = ("user", "assistant")
 _BATCH = 10_000
+_WRITTEN = ("dataset_info.json", "dataset_dict.json", *(f"{part}.jsonl" for part in PARTS))
+"""What a folder of some form holds."""
 
 
 def export_corpus(
@@ -68,7 +70,7 @@ def export_corpus(
     chosen = _form(form)
     held = corpus if isinstance(corpus, Corpus) else Corpus(corpus)
     out = Path(out)
-    refuse_existing(out, overwrite=overwrite)
+    refuse_existing(out, overwrite=overwrite, holds=_WRITTEN)
     parts = [part for part in PARTS if held.n(part)]
     with atomic_path(out, overwrite=overwrite) as temporary:
         temporary.mkdir()
@@ -117,7 +119,7 @@ def import_corpus(
     if not source.exists():
         msg = f"There is nothing at '{source}'."
         raise InputError(msg, hint="name a file, or a folder with train.json and others.")
-    refuse_existing(out, overwrite=overwrite)
+    refuse_existing(out, overwrite=overwrite, holds=(RECORD,))
     files = _files_of(source, chosen)
     counts: dict[str, dict[str, int]] = {}
     with atomic_path(out, overwrite=overwrite) as temporary:

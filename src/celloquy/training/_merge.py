@@ -18,6 +18,7 @@ from celloquy.lm._hf_files import (
     load_tokenizer,
     quiet,
 )
+from celloquy.lm._reading import GENES, READING
 from celloquy.training._run import RunFolder
 from celloquy.training._train import result_of
 
@@ -64,7 +65,7 @@ def merge(
         If the base is not the one that was trained.
     """
     folder, out = RunFolder(Path(run)), Path(out)
-    refuse_existing(out, overwrite=overwrite)
+    refuse_existing(out, overwrite=overwrite, holds=("config.json", "modules.json"))
     result = result_of(folder)
     record = folder.record()
     is_encoder = record["recipe"]["objective"] == "pairs"
@@ -74,6 +75,9 @@ def merge(
         else:
             temporary.mkdir()
             _write(record, result.model, temporary, dtype=dtype)
+        for name in (READING, GENES):
+            if not is_encoder and (result.model / name).is_file():
+                shutil.copy(result.model / name, temporary / name)
         card = folder.folder / "README.md"
         if card.is_file():
             shutil.copy(card, temporary / "README.md")

@@ -10,6 +10,7 @@ from celloquy.errors import InputError
 from celloquy.training._card import model_card
 from celloquy.training._examples import read_corpus_part, read_training_examples
 from celloquy.training._pairs import read_pairs
+from celloquy.training._reading import reading_of_corpus
 from celloquy.training._tokens import ExampleWeights, TokenRoom, open_tokens, write_tokens
 
 if TYPE_CHECKING:
@@ -266,6 +267,9 @@ def _finish(run: RunFolder, save: Callable[[Path], None], result: dict[str, Any]
     with atomic_path(run.model, overwrite=True) as temporary:
         temporary.mkdir()
         save(temporary)
+        corpus = run.record()["recipe"]["data"].get("corpus")
+        if corpus is not None:
+            reading_of_corpus(corpus).write(temporary)
     lines = run.lines()
     best = [
         line["valid"] for line in lines if "valid" in line and line["step"] == result["best_step"]

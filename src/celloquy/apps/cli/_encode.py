@@ -38,8 +38,13 @@ def encode(
         Literal["sentence", "genes"],
         typer.Option(help="sentence: read each cell; genes: weighted mean of gene vectors."),
     ] = "sentence",
-    n_top_genes: Annotated[int, typer.Option(help="The most genes a sentence names.")] = 30,
-    style: Annotated[str, typer.Option(help="How a cell becomes words.")] = "cellama",
+    n_top_genes: Annotated[
+        int | None,
+        typer.Option(help="The most genes a sentence names; else as the model was taught, or 30."),
+    ] = None,
+    style: Annotated[
+        str | None, typer.Option(help="How a cell becomes words; else the model's, or cellama.")
+    ] = None,
     obs: Annotated[
         list[str] | None, typer.Option(help="Column of obs to write before the genes; repeatable.")
     ] = None,

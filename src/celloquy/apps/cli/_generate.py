@@ -41,7 +41,10 @@ def generate(
     genes: Annotated[
         Path | None, typer.Option(help="Text file with one gene a line; else the checkpoint's.")
     ] = None,
-    n_top_genes: Annotated[int, typer.Option(help="How many genes a cell names.")] = 100,
+    n_top_genes: Annotated[
+        int | None,
+        typer.Option(help="How many genes a cell names; else as the model was taught, or 100."),
+    ] = None,
     at_most: Annotated[
         bool, typer.Option("--at-most", help="Let the model end a cell with fewer genes.")
     ] = False,
@@ -64,7 +67,9 @@ def generate(
     top_p: Annotated[
         float | None, typer.Option(help="Draw among tokens that hold this probability.")
     ] = None,
-    template: Annotated[int, typer.Option(help="Which of the task's templates to use.")] = 0,
+    template: Annotated[
+        int | None, typer.Option(help="Which of the task's templates to use; else the model's.")
+    ] = None,
     rank_curve: Annotated[
         Path | None, typer.Option(help="Rank curve (.json) that gives expression by rank.")
     ] = None,

@@ -33,7 +33,7 @@ def predict(
     lm: Lm,
     labels: Annotated[
         Path | None,
-        typer.Option(help="Text file with one label a line; some tasks have their own."),
+        typer.Option(help="Text file with one label a line; else the model's or the task's own."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -47,12 +47,19 @@ def predict(
         list[str] | None,
         typer.Option(help="INPUT=COLUMN, or a NAME for both: an input from obs; repeatable."),
     ] = None,
-    n_top_genes: Annotated[int, typer.Option(help="The most genes of a cell to name.")] = 200,
+    n_top_genes: Annotated[
+        int | None,
+        typer.Option(
+            help="The most genes of a cell to name; else as the model was taught, or 200."
+        ),
+    ] = None,
     group_by: Annotated[
         str | None, typer.Option(help="Column of obs: ask about several cells of a group at once.")
     ] = None,
     n_cells: Annotated[int, typer.Option(help="The most cells of a group to read.")] = 5,
-    template: Annotated[int, typer.Option(help="Which of the task's templates to use.")] = 0,
+    template: Annotated[
+        int | None, typer.Option(help="Which of the task's templates to use; else the model's.")
+    ] = None,
     min_score: Annotated[float, typer.Option(help="Less likely answers are unknown.")] = 0.5,
     top_n: Annotated[int, typer.Option(help="How many of the likeliest answers to keep.")] = 2,
     probabilities: Annotated[
