@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 
 import anndata as ad
 import numpy as np
@@ -18,6 +19,7 @@ from celloquy.evaluation._suite_cells import SuiteCells
 from celloquy.evaluation._suite_generation import GenerationJob
 from celloquy.evaluation._suite_generation_cells import generation_cases, sides_of
 from celloquy.evaluation._suite_lms import SuiteModels
+from celloquy.knowledge import KnownGenes
 from celloquy.learn import CellBlock
 from celloquy.lm import ScriptedModel
 from celloquy.text import Vocabulary
@@ -232,9 +234,10 @@ def test_a_language_model_is_asked_for_coarse_types_in_words(suite, folder):
 
 
 class _Knowing(ScriptedModel):
-    """Says which genes it knows, as a checkpoint of one token a gene does."""
+    """Says which genes it knows and how it reads, as a checkpoint of one token a gene does."""
 
     vocabulary: Vocabulary | None = None
+    reading: SimpleNamespace | None = None
 
 
 def test_a_language_model_writes_only_genes_that_it_knows(suite, folder):
@@ -247,6 +250,31 @@ def test_a_language_model_writes_only_genes_that_it_knows(suite, folder):
     lm.vocabulary = Vocabulary(("ENSG01",))
     with pytest.raises(InputError, match="knows none of the 10 genes of 'one to two, seed 0'"):
         job._made(job.methods()[-1], sides, case_of(suite))
+
+
+@pytest.mark.slow
+def test_a_model_that_ranks_by_specificity_is_compared_with_cells_ranked_as_it_does(suite, folder):
+    lm = _Knowing(answer=lambda _: "GENE9 GENE8 GENE7")
+    medians = {f"GENE{i}": 10.0**i for i in range(10)}  # so GENE0 is the most specific
+    table = KnownGenes(tuple(medians), tuple(medians.values()), ("",) * 10, ("",) * 10)
+    lm.reading = SimpleNamespace(rank_by="specificity", known=table)
+    other = ScriptedModel(answer=lambda _: "GENE0", name="other")
+    job = job_of(suite, folder, [other, lm])
+    case = job.cases()[5]
+    assert len(job.cases()) == 10
+    assert case.kind == f"{INDEPENDENT}; genes by specificity, as {lm.name} has them"
+    assert len({one.name for one in job.cases()}) == 10
+    by_name = {method.lm: method for method in job.methods() if method.lm}
+    assert job.measure(case_of(suite), by_name[lm.name]) is None
+    assert job.measure(case, by_name["other"]) is None
+    sides = sides_of(job.cells, case).as_sentences(4, median_of=job._median_of(lm.name))
+    for label, first in (("B", "GENE0"), ("T", "GENE5")):
+        genes = sides.truth.rows(np.flatnonzero(sides.truth.labels == label)).sentences
+        assert all(GENES[one[0]] == first for one in genes)
+    _, judge = job._parted(case)
+    assert [one.tolist() for one in judge.real.sentences] == [
+        one.tolist() for one in sides.truth.sentences
+    ]
 
 
 def test_negative_binomials_take_counts_and_have_no_result_without(suite, tmp_path):

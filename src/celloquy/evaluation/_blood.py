@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 @cache
@@ -33,13 +33,27 @@ def coarse_blood_types(labels: Iterable[object]) -> list[str | None]:
     return [blood_types().get(str(label)) for label in labels]
 
 
-def prompt_names(types: Iterable[object]) -> list[str]:
+def prompt_names(types: Iterable[object], *, taught: Sequence[str] = ()) -> list[str]:
     """Name coarse types as a prompt does; another label stays as it is.
+
+    Parameters
+    ----------
+    types
+        Coarse types.
+    taught
+        Labels that a language model was taught: the first one of a type is then its name.
 
     Examples
     --------
     >>> prompt_names(["B", "CD4 T", "monocyte", "Platelet"])
     ['B cell', 'CD4 T cell', 'monocyte', 'Platelet']
+    >>> prompt_names(["B", "monocyte"], taught=["alpha cell", "CD14 monocyte", "CD16 monocyte"])
+    ['B cell', 'CD14 monocyte']
     """
-    of_cells = {"B", "CD4 T", "CD8 T", "NK", "dendritic"}
-    return [f"{one} cell" if one in of_cells else str(one) for one in types]
+    of_cells = ("B", "CD4 T", "CD8 T", "NK", "dendritic")
+    names = {one: f"{one} cell" for one in of_cells}
+    types_taught = coarse_blood_types(taught)
+    names |= {
+        coarse: taught[types_taught.index(coarse)] for coarse in types_taught if coarse is not None
+    }
+    return [names.get(str(one), str(one)) for one in types]

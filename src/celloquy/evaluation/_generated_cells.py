@@ -14,10 +14,17 @@ from celloquy.errors import InputError
 from celloquy.evaluation._sides import column_of, in_memory, made_values, shared_genes
 from celloquy.learn import CellBlock
 from celloquy.roles import ReadOptions, read_block
-from celloquy.text import RankedCells, Vocabulary, default_rank_curve
+from celloquy.text import (
+    RankedCells,
+    RankOptions,
+    Vocabulary,
+    default_rank_curve,
+    rank_cells,
+)
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     import pandas as pd
     from anndata import AnnData
@@ -52,9 +59,25 @@ class LabelledCells:
         """Keep some cells, in the given order."""
         return LabelledCells(self.block.rows(cells), self.labels[cells])
 
-    def as_sentences(self, n_top_genes: int) -> LabelledCells:
-        """Keep each cell's first genes, with the values of the packaged rank curve."""
-        return LabelledCells(_by_rank(self.block.top(n_top_genes)), self.labels)
+    def as_sentences(
+        self, n_top_genes: int, *, median_of: Mapping[str, float] | None = None
+    ) -> LabelledCells:
+        """Keep each cell's first genes, with the values of the packaged rank curve.
+
+        Parameters
+        ----------
+        n_top_genes
+            The most genes of a cell.
+        median_of
+            Median of each gene in a corpus: genes are then ranked by specificity.
+        """
+        if median_of is None:
+            return LabelledCells(_by_rank(self.block.top(n_top_genes)), self.labels)
+        names = self.block.vocabulary.names
+        medians = np.array([median_of.get(name, np.nan) for name in names])
+        options = RankOptions(n_top_genes, "specificity", medians=medians, kind=self.block.kind)
+        ranked = rank_cells(self.block.expression, self.block.vocabulary, options=options)
+        return LabelledCells(_by_rank(ranked), self.labels)
 
     def drawn(self, n: int, *, seed: int, name: str) -> LabelledCells:
         """Draw at most `n` cells at random."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -28,6 +29,7 @@ from celloquy.roles import GenerateOptions, generate
 from celloquy.text import RankCurve
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -88,8 +90,23 @@ class GenerationJob(Job):
         return made
 
     def cases(self) -> list[Case]:
-        """List the ordered pairs of independent studies, then each set in halves."""
-        return generation_cases(self.suite)
+        """List the ordered pairs of independent studies, then each set in halves.
+
+        A language model that ranks genes by specificity writes other genes first. For each such
+        model the cases of the seeds of language models come again, all cells ranked as it does.
+        """
+        made = generation_cases(self.suite)
+        few = [case for case in made if case.seed in self.suite.seeds[: self.suite.lm_seeds]]
+        for number, name in enumerate(self.models.names, start=1):
+            if self._median_of(name) is not None:
+                how = f"genes by specificity, as {lm_title(name)} has them"
+                made += [
+                    replace(
+                        case, kind=f"{case.kind}; {how}", query=f"{case.query}, {how}", fold=number
+                    )
+                    for case in few
+                ]
+        return made
 
     def measure(self, case: Case, method: Method) -> CaseResult | None:
         """Make as many cells of each type as the held-out half has, and judge them.
@@ -99,15 +116,24 @@ class GenerationJob(Job):
         case
             What is learnt from, and what new cells are compared with.
         method
-            What makes them. Negative binomials need counts; without, they have no result.
+            What makes them. Negative binomials need counts; without, they have no result. Nor
+            has a language model where genes are not ranked as it does.
         """
+        ranks_as = self._ranks_as(case)
+        is_ranked_otherwise = method.lm != ranks_as and (
+            ranks_as or self._median_of(method.lm) is not None
+        )
+        if method.lm and is_ranked_otherwise:
+            return None
         sides, judge = self._parted(case)
         began = time.perf_counter()
         made, words = self._made(method, sides, case)
         seconds = time.perf_counter() - began
         if made is None:
             return None
-        found, per_label = judge.measure(made.as_sentences(self.suite.n_top_genes))
+        order = self._median_of(ranks_as) if ranks_as and not method.lm else None
+        cut = made.as_sentences(self.suite.n_top_genes, median_of=order)
+        found, per_label = judge.measure(cut)
         found = {"recognised": float(per_label["knn_quality_5"].mean())} | found | words
         kept = {metric.name: found[metric.name] for metric in self.metrics if metric.name in found}
         more = {
@@ -119,11 +145,26 @@ class GenerationJob(Job):
         }
         return CaseResult(kept, made.n_obs, seconds, more)
 
+    def _ranks_as(self, case: Case) -> str:
+        """Name the language model whose order of genes a case has; empty for expression."""
+        return self.models.names[case.fold - 1] if case.fold else ""
+
+    def _median_of(self, name: str) -> Mapping[str, float] | None:
+        """Give the medians that a writing model ranks genes by; `None` for expression."""
+        if not self.models.can(name, "generate"):
+            return None
+        reading = getattr(self.models.loaded(name), "reading", None)
+        if reading is None or reading.rank_by != "specificity" or reading.known is None:
+            return None
+        medians: Mapping[str, float] = reading.known.median_of
+        return medians
+
     def _parted(self, case: Case) -> tuple[Sides, Judge]:
         """Give the sides of a case, and its judge; those of the last case are kept."""
         if self.last is None or self.last[0] != case:
             sides = sides_of(self.cells, case)
-            cut = sides.as_sentences(self.suite.n_top_genes)
+            order = self._median_of(self._ranks_as(case)) if case.fold else None
+            cut = sides.as_sentences(self.suite.n_top_genes, median_of=order)
             judge = Judge(cut.truth, pca_of(cut.aside), cut.train, has_labels=True)
             self.last = (case, sides, judge)
         return self.last[1:]
@@ -166,8 +207,12 @@ class GenerationJob(Job):
         options = GenerateOptions(
             genes=known, n_top_genes=min(self.suite.n_top_genes, len(known)), rank_curve=FALLING
         )
-        types = prompt_names(labels) if self.suite.labels == "coarse blood types" else labels
-        asked = {"cell_type": [str(one) for one in types]}
+        taught = getattr(lm, "labels", {})
+        if self.suite.labels == "coarse blood types":
+            types = prompt_names(labels, taught=taught.get(TASK) or taught.get("cell_type", ()))
+        else:
+            types = [str(one) for one in labels]
+        asked = {"cell_type": types}
         written = generate(TASK, asked, n=len(labels), lm=lm, seed=case.seed, options=options)
         values = sp.csr_matrix(written.X)
         places = genes.find(written.var_names.tolist())

@@ -16,7 +16,7 @@ from celloquy.evaluation._sides import shared_genes
 from celloquy.evaluation._suite_cells import INDEPENDENT, Case
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from celloquy.evaluation._suite_cells import SetCells, SuiteCells
 
     Groups = NDArray[np.object_] | None
+    Medians = Mapping[str, float] | None
 
 BY_GROUP = "inside one study, halves by donor"
 BY_CELL = "inside one study, halves by cell"
@@ -46,13 +47,13 @@ class Sides:
     left_out: dict[str, int]
     """Cells of `truth` and `held_out` by type, of types that one of the sides has too few of."""
 
-    def as_sentences(self, n_top_genes: int) -> Sides:
+    def as_sentences(self, n_top_genes: int, *, median_of: Medians = None) -> Sides:
         """Keep the first genes of each cell, with the values of the packaged rank curve."""
         return Sides(
-            self.train.as_sentences(n_top_genes),
-            self.aside.as_sentences(n_top_genes),
-            self.truth.as_sentences(n_top_genes),
-            self.held_out.as_sentences(n_top_genes),
+            self.train.as_sentences(n_top_genes, median_of=median_of),
+            self.aside.as_sentences(n_top_genes, median_of=median_of),
+            self.truth.as_sentences(n_top_genes, median_of=median_of),
+            self.held_out.as_sentences(n_top_genes, median_of=median_of),
             self.left_out,
         )
 
