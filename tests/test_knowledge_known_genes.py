@@ -109,3 +109,13 @@ def test_a_missing_or_binary_table_is_refused(tmp_path):
     (tmp_path / "genes.tsv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="is not a text file in UTF-8"):
         read_known_genes(tmp_path / "genes.tsv")
+
+
+def test_a_table_may_tell_what_a_gene_typically_has(tmp_path, known):
+    path = tmp_path / "typical.tsv"
+    path.write_text("symbol\tmedian\ttypical\nCD3E\t2.5\t1.25\nLYZ\t4\t\n")
+    assert read_known_genes(path).typical_of(["LYZ", "CD3E", "XIST"]).tolist() == [0.0, 1.25, 0.0]
+    assert known.typical_of(["LYZ"]) is None
+    path.write_text("symbol\tmedian\ttypical\nCD3E\t2.5\tmuch\n")
+    with pytest.raises(InputError, match="line 2: the typical value of CD3E is 'much', not a num"):
+        read_known_genes(path)

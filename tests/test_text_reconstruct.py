@@ -248,3 +248,13 @@ def test_values_fall_strictly_and_are_raised_by_few_steps_only(cells):
     np.testing.assert_allclose(raised, values, rtol=20 * np.finfo(np.float32).eps)
     for start, stop in pairwise(offsets):
         assert (np.diff(raised[start:stop]) < 0).all()
+
+
+def test_genes_take_their_typical_value_wherever_they_are_named():
+    options = ReconstructOptions(typical=np.array([1.5, 0.5, 0.0], dtype=np.float32))
+    back = reconstruct(["C A", "A B X"], vocabulary=ABC, options=options)
+    np.testing.assert_allclose(back.X.toarray(), [[1.5, 0, 1e-6], [1.5, 0.5, 0]])
+    assert back.uns["celloquy_reconstruct"]["values"] == "typical"
+    assert back.obs["n_unknown"].tolist() == [0, 1]
+    with pytest.raises(InputError, match="There are 3 typical values for 2 genes"):
+        reconstruct(["A"], vocabulary=ABC[:2], options=options)

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from celloquy._runtime import closest, sha256_of
 from celloquy.errors import InputError
 from celloquy.knowledge._cache import has_table
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping
 
+    from numpy.typing import NDArray
+
     from celloquy.knowledge._report import GeneMap
 
-COLUMNS = ("symbol", "median", "ensembl", "mouse")
+COLUMNS = ("symbol", "median", "ensembl", "mouse", "typical")
 """Columns that a table of known genes may have; the first two it must have."""
 
 
@@ -46,6 +50,9 @@ class KnownGenes:
         Name of the file.
     sha256
         Hash of the file.
+    typical
+        What each gene has in a cell that expresses it, natural log1p at 10,000 molecules; empty
+        where nothing is known.
     """
 
     symbols: tuple[str, ...]
@@ -54,6 +61,7 @@ class KnownGenes:
     mouse: tuple[str, ...]
     source: str = "given"
     sha256: str = ""
+    typical: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -67,6 +75,13 @@ class KnownGenes:
     def id_of(self) -> Mapping[str, str]:
         """Ensembl id of each symbol, ``""`` where unknown."""
         return dict(zip(self.symbols, self.ids, strict=True))
+
+    def typical_of(self, names: Iterable[str]) -> NDArray[np.float32] | None:
+        """Give the typical value of genes, 0 for one that is not known; `None` without any."""
+        if not self.typical:
+            return None
+        known = dict(zip(self.symbols, self.typical, strict=True))
+        return np.array([known.get(name, 0.0) for name in names], dtype=np.float32)
 
     @cached_property
     def _rows(self) -> GeneTable:
@@ -185,7 +200,7 @@ def read_known_genes(path: str | os.PathLike[str]) -> KnownGenes:
     ----------
     path
         A file whose first line names its columns: ``symbol`` and ``median``, and optionally
-        ``ensembl`` and ``mouse``. Other columns are left aside.
+        ``ensembl``, ``mouse`` and ``typical``. Other columns are left aside.
 
     Raises
     ------
@@ -214,14 +229,14 @@ def read_known_genes(path: str | os.PathLike[str]) -> KnownGenes:
             raise InputError(msg, hint=f"its columns may be: {', '.join(COLUMNS)}.")
     place = [head.index(name) if name in head else -1 for name in COLUMNS]
     seen: set[str] = set()
-    columns: list[list[str]] = [[], [], [], []]
+    columns: list[list[str]] = [[] for _ in COLUMNS]
     for number, row in enumerate(filter(None, rows), 2):
         values = [row[at].strip() if 0 <= at < len(row) else "" for at in place]
         _check_row(values, seen, where=f"'{path.name}', line {number}")
         seen.add(values[0])
         for column, value in zip(columns, values, strict=True):
             column.append(value)
-    symbols, medians, ids, mouse = columns
+    symbols, medians, ids, mouse, typical = columns
     if not symbols:
         msg = f"'{path.name}' tells no gene."
         raise InputError(msg, hint="give each gene one line below the names of the columns.")
@@ -232,6 +247,7 @@ def read_known_genes(path: str | os.PathLike[str]) -> KnownGenes:
         tuple(mouse),
         path.name,
         sha256_of(path),
+        tuple(float(one or 0) for one in typical) if "typical" in head else (),
     )
 
 
@@ -241,19 +257,26 @@ def _check_row(values: list[str], seen: set[str], *, where: str) -> None:
     Raises
     ------
     InputError
-        If its symbol is empty or repeats, or its median is no number above 0.
+        If its symbol is empty or repeats, its median is no number above 0, or its typical value
+        is no number from 0 on.
     """
-    symbol, median = values[:2]
+    symbol, median, typical = values[0], values[1], values[4]
     if not symbol or symbol in seen:
         msg = f"{where}: the symbol {symbol!r} {'repeats' if symbol else 'is empty'}."
         raise InputError(msg, hint="give each gene one line.")
-    try:
-        number = float(median)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
+    if not 0 < _number(median) < math.inf:
         msg = f"{where}: the median of {symbol} is {median!r}, not a number above 0."
         raise InputError(msg, hint="take the median over cells that express the gene.")
+    if typical and not 0 <= _number(typical) < math.inf:
+        msg = f"{where}: the typical value of {symbol} is {typical!r}, not a number from 0 on."
+        raise InputError(msg, hint="take the mean logarithm over cells that express the gene.")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _cached(name: Literal["hgnc", "mgi"], organism: str) -> GeneTable | None:

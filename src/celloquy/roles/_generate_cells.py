@@ -13,6 +13,7 @@ from celloquy.text.compat import cell2sentence_repair
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from numpy.typing import NDArray
 
     from celloquy.roles._generate_prompts import Wanted
 
@@ -55,16 +56,26 @@ def cells_of(answers: list[dict[str, Any]], wanted: Wanted) -> AnnData:
     )
     obs = _obs(table, wanted, several=several)
     curve = wanted.options.rank_curve or getattr(wanted.lm, "rank_curve", None)
+    typical = None if curve is not None else _typical(wanted)
     made = reconstruct(
         sentences,
         vocabulary=wanted.vocabulary,
         rank_curve=curve,
         obs=obs,
-        options=ReconstructOptions(delimiter=" "),
+        options=ReconstructOptions(delimiter=" ", typical=typical),
     )
     for name in ("n_unknown", "n_repeated"):
         made.obs[name] = table[name].to_numpy()
     return made
+
+
+def _typical(wanted: Wanted) -> NDArray[np.float32] | None:
+    """Give what genes typically have, for a model that does not rank by expression."""
+    reading = getattr(wanted.lm, "reading", None)
+    if reading is None or reading.rank_by == "value" or reading.known is None:
+        return None
+    typical: NDArray[np.float32] | None = reading.known.typical_of(wanted.vocabulary.names)
+    return typical
 
 
 def _obs(table: pd.DataFrame, wanted: Wanted, *, several: bool) -> pd.DataFrame:

@@ -45,7 +45,13 @@ class ReconstructOptions:
     may_be_negative: bool = False
     """Whether a line may go below zero, as Cell2Sentence's does. The order is then kept only
     among values, and such genes are read as unexpressed by whoever ranks again."""
+    typical: NDArray[np.float32] | None = None
+    """For text: the natural log1p, at 10,000 molecules a cell, that each gene of the vocabulary
+    takes where it is named, whatever its place; shape ``(n_genes,)``. For sentences that were not
+    ranked by expression, whose order a rank curve would misread."""
 
+
+_TYPICAL = {"values": "typical", "unit": "log1p"}
 
 AS_WRITTEN = ReconstructOptions()
 """White space between names, first mentions, nothing below zero."""
@@ -111,7 +117,9 @@ def reconstruct(
     curve = RankCurve.load(rank_curve) if isinstance(rank_curve, str | os.PathLike) else rank_curve
     if isinstance(sentences, Sequence) and not isinstance(sentences, str):
         vocabulary = _required(vocabulary)
-        return _from_text(sentences, vocabulary, curve or _packaged(), obs=obs, options=options)
+        if options.typical is None:
+            curve = curve or _packaged()
+        return _from_text(sentences, vocabulary, curve, obs=obs, options=options)
     if isinstance(sentences, str | os.PathLike):
         from celloquy.text._arrow import read_sentences
 
@@ -185,23 +193,37 @@ def _packaged() -> RankCurve:
 def _from_text(
     sentences: Sequence[str],
     vocabulary: Vocabulary,
-    curve: RankCurve,
+    curve: RankCurve | None,
     *,
     obs: pd.DataFrame | None,
     options: ReconstructOptions,
 ) -> ad.AnnData:
+    """Give each gene of a text the value of its place, or its typical one without a curve.
+
+    Raises
+    ------
+    InputError
+        If the typical values are not one a gene.
+    """
     found = find_places(
         sentences, vocabulary, delimiter=options.delimiter, duplicates=options.duplicates
     )
-    lengths = np.diff(found.offsets)
-    n_expressed = np.repeat(lengths, lengths) if options.is_complete else None
-    predicted = curve.predict(found.places, n_expressed=n_expressed)
-    values = _kept(predicted, found.offsets, options)
+    if curve is None:
+        typical = np.asarray(options.typical, dtype=np.float32)
+        if typical.shape != (len(vocabulary),):
+            msg = f"There are {typical.size:,} typical values for {len(vocabulary):,} genes."
+            raise InputError(msg, hint="give one a gene of the vocabulary.")
+        values, record = np.maximum(typical[found.genes], SMALLEST), {**_TYPICAL}
+    else:
+        lengths = np.diff(found.offsets)
+        n_expressed = np.repeat(lengths, lengths) if options.is_complete else None
+        predicted = curve.predict(found.places, n_expressed=n_expressed)
+        values, record = _kept(predicted, found.offsets, options), _record(curve, options)
     adata = _assemble(found.genes, found.offsets, values, vocabulary)
     adata.obs = _obs(obs, len(sentences))
     adata.obs["n_unknown"] = found.n_unknown
     adata.obs["n_repeated"] = found.n_repeated
-    adata.uns[UNS_KEY] = _record(curve, options) | {
+    adata.uns[UNS_KEY] = record | {
         "n_words": int(found.n_words.sum()),
         "n_unknown": int(found.n_unknown.sum()),
         "n_repeated": int(found.n_repeated.sum()),
