@@ -34,7 +34,7 @@ summary = "Two studies."
 measures = "reconstruction"
 n_cells = 40
 seeds = [0]
-methods = ["line", "line-all", "curve", "counted", "foreign", "filled", "mean", "named-mean", "values"]
+methods = ["line", "line-all", "curve", "counted", "foreign", "filled", "mean", "named-mean", "values", "values-filled"]
 
 [[sets]]
 name = "one"
@@ -109,7 +109,7 @@ def test_other_values_in_the_same_order_come_back_the_same(n_top_genes):
     assert not np.allclose(*kept)  # where values are kept beside, they do come back
 
 
-@pytest.mark.parametrize("method", sorted(set(METHODS) - {"values"}))
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"values", "values-filled"}))
 def test_no_method_but_the_ceiling_sees_the_values_of_what_it_gives_back(job, method):
     case = next(c for c in job.cases() if c.pool == ("one",) and c.kind == "the first 50 genes")
     named = next(m for m in job.methods() if m.name == method)
@@ -186,6 +186,14 @@ def test_a_full_sentence_with_its_values_is_whole_and_a_cut_one_lacks_what_it_do
     assert cut.n_obs == 20
 
 
+def test_filling_leaves_named_genes_as_they_are(job):
+    for alone, with_means in (("values", "values-filled"), ("curve", "filled")):
+        found = [measured(job, name, "the first 50 genes").metrics for name in (alone, with_means)]
+        assert found[0]["r2_named"] == found[1]["r2_named"]
+        assert found[0]["genes_invented"] == 0 < found[1]["genes_invented"]
+        assert found[0]["genes_given_back"] < found[1]["genes_given_back"]
+
+
 def test_the_order_of_genes_says_more_than_their_names_and_the_mean(job):
     found = {
         name: measured(job, name, "full sentences").metrics["r2"]
@@ -199,6 +207,7 @@ def test_the_order_of_genes_says_more_than_their_names_and_the_mean(job):
 def test_a_full_sentence_needs_no_number_of_genes_beside_and_no_filling(job):
     assert measured(job, "counted", "full sentences") is None
     assert measured(job, "filled", "full sentences") is None
+    assert measured(job, "values-filled", "full sentences") is None
     for kind in LENGTHS:
         assert measured(job, "curve", kind) is not None
 
@@ -206,8 +215,8 @@ def test_a_full_sentence_needs_no_number_of_genes_beside_and_no_filling(job):
 @pytest.mark.slow
 def test_a_run_of_the_suite_keeps_every_result(suite, folder, tmp_path):
     found = run_suite(suite, folder, out=tmp_path)
-    # two sets: seven methods of full sentences, nine of cut ones
-    assert len(found) == 2 * (7 + 9 + 9)
+    # two sets: seven methods of full sentences, ten of cut ones
+    assert len(found) == 2 * (7 + 10 + 10)
     assert {r["case"]["unit"] for r in found} == {"first", "second"}
     assert all(r["n_learnt_from"] == r["n_obs"] == 20 for r in found)
 

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 LENGTHS = {"full sentences": None, "the first 200 genes": 200, "the first 50 genes": 50}
 """Genes of a sentence at most, by kind of case."""
-CUT_ONLY = ("counted", "filled")
-"""Methods that of a full sentence say what the rank curve says."""
+CUT_ONLY = ("counted", "filled", "values-filled")
+"""Methods that of a full sentence say what another one says."""
 
 
 class ReconstructionJob(Job):
@@ -108,8 +108,9 @@ class ReconstructionJob(Job):
             return np.tile(halves.learnt.mean(axis=0), (written.n_obs, 1))
         if name == "named-mean":
             return from_names(written, halves.learnt)
-        if name == "values":
-            return dense(reconstruct(written))
+        if name.startswith("values"):
+            kept = dense(reconstruct(written))
+            return filled(kept, written, halves.learnt) if name == "values-filled" else kept
         if name == "counted":
             return from_counted(written, halves.curve("curve"))
         curve = self._foreign(halves, case) if name == "foreign" else halves.curve(name)

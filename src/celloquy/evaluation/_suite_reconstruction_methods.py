@@ -44,6 +44,7 @@ _TABLE: dict[str, tuple[str, Role]] = {
     "mean": ("mean of the other cells, whatever the sentence", "baseline"),
     "named-mean": ("mean of each named gene where expressed, in any order", "baseline"),
     "values": ("the values kept beside the names", "ceiling"),
+    "values-filled": ("these, and the mean of the other cells for genes not named", "ceiling"),
 }
 METHODS = tuple(_TABLE)
 """Names of the methods."""
