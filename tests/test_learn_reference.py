@@ -322,6 +322,9 @@ def test_an_existing_folder_is_kept_unless_overwritten(folder, reference):
     assert sha256_of(folder / "reference.json") == before
     save_reference(reference, folder, overwrite=True)
     assert load_reference(folder).labels == ("B", "NK", "T")
+    (folder / "reference.json").unlink()
+    with pytest.raises(InputError, match=r"and no reference.json: it is of another kind"):
+        save_reference(reference, folder, overwrite=True)
 
 
 def test_a_reference_of_the_first_schema_is_read_for_ever():

@@ -135,10 +135,23 @@ def test_a_folder_replaces_a_folder(tmp_path):
         with atomic_path(tmp_path / "store.zarr", overwrite=True) as temporary:
             temporary.mkdir()
             (temporary / content).touch()
-    assert [path.name for path in (tmp_path / "store.zarr").iterdir()] == ["b"]
+            (temporary / "zarr.json").touch()
+    assert sorted(p.name for p in (tmp_path / "store.zarr").iterdir()) == ["b", "zarr.json"]
     with pytest.raises(RuntimeError):
         fail_while_writing(tmp_path / "c.zarr", RuntimeError())
     assert [path.name for path in tmp_path.iterdir()] == ["store.zarr"]
+
+
+@pytest.mark.parametrize(("name", "holds"), [("store.zarr", ()), ("model", ("config.json", "m"))])
+def test_a_folder_of_another_kind_is_never_replaced(name, holds, tmp_path):
+    folder = tmp_path / name
+    folder.mkdir()
+    refuse_existing(folder, overwrite=True, holds=holds)  # an empty one may go
+    (folder / "thesis.txt").touch()
+    with pytest.raises(InputError, match=r"holds 'thesis.txt' and no (zarr|config)\.json"):
+        refuse_existing(folder, overwrite=True, holds=holds)
+    (folder / (holds or (".zgroup",))[-1]).touch()
+    refuse_existing(folder, overwrite=True, holds=holds)
 
 
 def test_a_folder_that_cannot_be_replaced_stays(tmp_path):

@@ -133,6 +133,11 @@ def test_nothing_is_overwritten_unasked(corpus, tmp_path):
     (tmp_path / "one.json").write_text("[]")
     with pytest.raises(InputError, match=r"there' exists already"):
         import_corpus(tmp_path / "one.json", tmp_path / "there", form="alpaca")
+    (tmp_path / "there" / "thesis.txt").touch()
+    with pytest.raises(InputError, match=r"holds 'thesis.txt' and no dataset_info.json"):
+        export_corpus(corpus, tmp_path / "there", form="chat", overwrite=True)
+    with pytest.raises(InputError, match=r"holds 'thesis.txt' and no corpus.json"):
+        import_corpus(tmp_path / "one.json", tmp_path / "there", form="alpaca", overwrite=True)
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,10 @@ def test_a_merge_needs_the_base_that_was_trained_and_a_finished_run(tmp_path, ca
         merge(tmp_path / "run", tmp_path / "merged")
     with pytest.raises(InputError, match="holds no run"):
         merge(tmp_path, tmp_path / "merged")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    with pytest.raises(InputError, match=r"holds 'thesis.txt' and no config.json"):
+        merge(tmp_path / "run", tmp_path / "mine", overwrite=True)
     run.write_record({"schema": 99})
     with pytest.raises(InputError, match="is not of the form 1"):
         merge(tmp_path / "run", tmp_path / "merged")

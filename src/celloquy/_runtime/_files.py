@@ -18,21 +18,40 @@ from celloquy.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_ZARR = ("zarr.json", ".zgroup", ".zattrs", ".zmetadata")
 _IDLE = 60.0
 """Seconds for which a temporary file was not written to, before it can be one left over."""
 
 
-def refuse_existing(path: Path, *, overwrite: bool) -> None:
+def refuse_existing(path: Path, *, overwrite: bool, holds: tuple[str, ...] = ()) -> None:
     """Refuse a path that is taken, unless overwriting was asked for.
+
+    Parameters
+    ----------
+    path
+        Where something shall be written.
+    overwrite
+        Whether what is there is replaced.
+    holds
+        Names of which a folder that may be replaced holds one: any other folder that is not
+        empty stays, whatever was asked for. A Zarr store is known by its own.
 
     Raises
     ------
     InputError
-        If `path` exists and `overwrite` is false, or its folder does not exist.
+        If `path` exists and `overwrite` is false, if it is a folder of another kind, or if its
+        folder does not exist.
     """
     if path.exists() and not overwrite:
         msg = f"'{path}' exists already, and nothing is overwritten unasked."
         raise InputError(msg, hint="pass `overwrite=True` (`--overwrite`) or another name.")
+    holds = _ZARR if path.suffix.lower() == ".zarr" else holds
+    if holds and path.is_dir():
+        inside = sorted(other.name for other in path.iterdir())
+        if inside and not set(inside) & set(holds):
+            msg = f"The folder '{path}' holds {inside[0]!r} and no {holds[0]}: it is of another "
+            msg += "kind than what would replace it."
+            raise InputError(msg, hint="choose another name.")
     if not path.parent.is_dir():
         msg = f"The folder '{path.parent}' does not exist."
         raise InputError(msg, hint=f"make it first: mkdir -p '{path.parent}'")

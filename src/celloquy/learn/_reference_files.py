@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from celloquy._runtime import atomic_path, sha256_of
+from celloquy._runtime import atomic_path, refuse_existing, sha256_of
 from celloquy.errors import CheckpointError
 from celloquy.learn._block import CellBlock
 from celloquy.learn._model import Model
@@ -61,11 +61,13 @@ def save_reference(
     Raises
     ------
     InputError
-        If `folder` exists and `overwrite` is false, or it cannot be written.
+        If `folder` exists and `overwrite` is false, or holds no reference, or it cannot be
+        written.
     """
     states = {part: getattr(reference, part).state() for part in _PARTS}
     joined = State.join({}, states)
     vocabulary = reference.vocabulary
+    refuse_existing(Path(folder), overwrite=overwrite, holds=(RECORD,))
     with atomic_path(folder, overwrite=overwrite) as temporary:
         temporary.mkdir()
         arrays = {**joined.arrays, **_cell_arrays(reference)}
