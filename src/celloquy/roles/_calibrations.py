@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from celloquy.roles._targets import Source
     from celloquy.tasks import Task
 
+OF_MODEL = "with the model"
+"""What a record says of a calibration that came beside the weights."""
 MAX_CELLS = 2_000
 """Labelled cells that a temperature is fitted on at most."""
 
@@ -37,7 +40,7 @@ def calibrate(
     source: Source,
     task: Task | str | os.PathLike[str],
     *,
-    lm: LanguageModel | str,
+    lm: LanguageModel | str | None = None,
     label_key: str,
     labels: Labels | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -157,7 +160,7 @@ def calibration_for(asking: Asking, options: PredictOptions) -> AnswerCalibratio
     """
     given = options.calibration
     if given is None:
-        return None
+        return _own_calibration(asking, options)
     found = load_answer_calibration(given) if isinstance(given, (str, os.PathLike)) else given
     found.require_same(asking.labels, {**_of(asking, options), "cells": found.of.get("cells", "")})
     if (found.normalise, found.log_prior is not None) != (
@@ -169,6 +172,27 @@ def calibration_for(asking: Asking, options: PredictOptions) -> AnswerCalibratio
         )
         raise InputError(msg, hint="pass the same two, or fit a calibration for these.")
     return found
+
+
+def _own_calibration(asking: Asking, options: PredictOptions) -> AnswerCalibration | None:
+    """Take the calibration that came with the model, if it is of what is asked.
+
+    Its temperature serves any set of labels; task, template, number of genes and correction are
+    those that it was fitted with.
+    """
+    reading = reading_of(asking.lm)
+    is_open = options.group_by is None and not options.best_only and not options.prior_corrected
+    if reading is None or not is_open:
+        return None
+    asked = _of(asking, options)
+    for path in sorted(reading.folder.glob("calibration*.json")):
+        found = load_answer_calibration(path)
+        same = all(
+            found.of.get(name) == asked[name] for name in ("task", "template", "n_top_genes")
+        )
+        if same and found.normalise == options.normalise and found.log_prior is None:
+            return replace(found, of={**found.of, "from": OF_MODEL, "cells": ""})
+    return None
 
 
 def refuse_calibration_cells(calibration: AnswerCalibration | None, rows: Rows) -> None:

@@ -127,7 +127,7 @@ def want(
     fields: Fields,
     *,
     n: int | None,
-    lm: LanguageModel | str,
+    lm: LanguageModel | str | None,
     options: GenerateOptions,
 ) -> Wanted:
     """Put a task, a model, genes and control cells together, and refuse what does not fit.

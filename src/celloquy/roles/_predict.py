@@ -52,7 +52,7 @@ def predict(
     source: Source,
     task: Task | str | os.PathLike[str],
     *,
-    lm: LanguageModel | str,
+    lm: LanguageModel | str | None = None,
     labels: Labels | None = None,
     out: str | os.PathLike[str] | None = None,
     key_added: str | None = None,
@@ -73,7 +73,8 @@ def predict(
     task
         What is asked: the name of a task (``celloquy tasks list``), the file of one, or a task.
     lm
-        A loaded language model, or what :func:`celloquy.load_lm` takes.
+        A loaded language model, or what :func:`celloquy.load_lm` takes; `None` takes
+        celloquy-mini, which comes with this package.
     labels
         The labels to choose from, or a text file with one a line; `None` takes those of the
         checkpoint, else those of the task.
@@ -218,6 +219,7 @@ def _record(
         calibrated = {
             "temperature": float(calibration.temperature),
             "n_cells_of_calibration": calibration.n_cells,
+            "calibration": calibration.of.get("from", "given"),
         }
     given = asking.record()
     if options.parents is not None:

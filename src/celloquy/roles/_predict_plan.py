@@ -58,7 +58,7 @@ def plan_prediction(
     source: Source,
     task: Task | str | os.PathLike[str],
     *,
-    lm: LanguageModel | str,
+    lm: LanguageModel | str | None = None,
     labels: Labels | None = None,
     options: PredictOptions | None = None,
 ) -> PredictionPlan:

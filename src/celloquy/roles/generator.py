@@ -40,7 +40,7 @@ def generate(
     fields: Fields | None = None,
     *,
     n: int | None = None,
-    lm: LanguageModel | str,
+    lm: LanguageModel | str | None = None,
     out: str | os.PathLike[str] | None = None,
     seed: int = 0,
     overwrite: bool = False,
@@ -62,7 +62,8 @@ def generate(
     n
         Answers to write; `None` writes one a control cell, or one.
     lm
-        A loaded language model, or what :func:`celloquy.load_lm` takes.
+        A loaded language model, or what :func:`celloquy.load_lm` takes; `None` takes
+        celloquy-mini, which comes with this package.
     out
         File (.h5ad) to write the cells to.
     seed
@@ -110,7 +111,7 @@ def plan_generation(
     fields: Fields | None = None,
     *,
     n: int | None = None,
-    lm: LanguageModel | str,
+    lm: LanguageModel | str | None = None,
     seed: int = 0,
     options: GenerateOptions | None = None,
 ) -> str:

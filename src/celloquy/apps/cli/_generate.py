@@ -14,7 +14,7 @@ from celloquy.apps.cli._options import (
     DryRun,
     GeneColumn,
     Layer,
-    Lm,
+    LmOrMini,
     MaxCost,
     Overwrite,
     PriceIn,
@@ -27,7 +27,7 @@ from celloquy.apps.cli._options import (
 def generate(
     *,
     task: Annotated[str, typer.Option(help="Task by name (celloquy tasks list), or its file.")],
-    lm: Lm,
+    lm: LmOrMini = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File (.h5ad) to write the cells to.")
     ] = None,

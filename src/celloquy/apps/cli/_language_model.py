@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def open_lm(
-    name: str,
+    name: str | None,
     *,
     allow_remote: str | None = None,
     price_in: float | None = None,
@@ -24,7 +24,7 @@ def open_lm(
     Parameters
     ----------
     name
-        As :func:`celloquy.lm.load_lm` takes it.
+        As :func:`celloquy.lm.load_lm` takes it; `None` takes the model that comes with the package.
     allow_remote
         Host that prompts may be sent to.
     price_in, price_out, max_cost
@@ -34,8 +34,9 @@ def open_lm(
     allow_download
         Whether a model of the hub may be fetched.
     """
-    from celloquy.lm import EndpointOptions, load_endpoint, load_lm
+    from celloquy.lm import EndpointOptions, default_lm, load_endpoint, load_lm
 
+    name = default_lm() if name is None else name
     backend, _, place = name.partition(":")
     if backend == "openai" and place:
         options = EndpointOptions(price_in=price_in, price_out=price_out, max_cost=max_cost)

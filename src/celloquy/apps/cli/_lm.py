@@ -15,7 +15,8 @@ lm = typer.Typer(
 )
 _SHOWN = (
     "name", "backend", "family", "is_here", "capabilities", "cannot", "prompt_format", "context",
-    "pooling", "layers", "dimensions", "adapter", "base", "revision", "prefixes", "notes",
+    "pooling", "layers", "dimensions", "tasks", "labels", "n_top_genes", "rank_by", "genes",
+    "adapter", "base", "revision", "prefixes", "notes",
     "licence", "licence_source", "recheck",
 )  # fmt: skip
 

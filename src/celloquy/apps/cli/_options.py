@@ -30,6 +30,13 @@ Collisions = Annotated[
 Lm = Annotated[
     str, typer.Option("--lm", help="Language model: hf:ID, a folder, openai:NAME@URL, fake:SCRIPT.")
 ]
+LmOrMini = Annotated[
+    str | None,
+    typer.Option(
+        "--lm",
+        help="Language model: hf:ID, a folder, openai:NAME@URL, fake:SCRIPT; else celloquy-mini.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Precision = Annotated[str, typer.Option(help="fp32, bf16, 8bit or 4bit.")]
 Cache = Annotated[

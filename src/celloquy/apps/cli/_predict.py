@@ -15,7 +15,7 @@ from celloquy.apps.cli._options import (
     GeneColumn,
     Json,
     Layer,
-    Lm,
+    LmOrMini,
     MaxCost,
     Overwrite,
     PriceIn,
@@ -30,7 +30,7 @@ def predict(
     source: Source,
     *,
     task: Annotated[str, typer.Option(help="Task by name (celloquy tasks list), or its file.")],
-    lm: Lm,
+    lm: LmOrMini = None,
     labels: Annotated[
         Path | None,
         typer.Option(help="Text file with one label a line; else the model's or the task's own."),
