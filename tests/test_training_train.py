@@ -312,6 +312,17 @@ def test_a_run_with_a_changed_recipe_is_refused_and_the_key_is_named(tmp_path, c
     capsys.readouterr()
 
 
+def test_a_run_that_ended_before_its_first_step_begins_anew_with_a_mended_recipe(tmp_path, capsys):
+    recipe = write_setting(tmp_path, more=SHORT, n=16)
+    text = recipe.read_text()
+    recipe.write_text(text.replace('base = "base"', 'base = "bass"'))
+    with pytest.raises(InputError, match=r"There is no folder '.*bass' with a language model"):
+        train(recipe, tmp_path / "run")
+    recipe.write_text(text)
+    assert train(recipe, tmp_path / "run").steps == 4
+    capsys.readouterr()
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_examples(tmp_path, capsys):
     more = "optimiser = { learning_rate = 1e30, batch_size = 8, max_grad_norm = 1e30 }\n"
     with pytest.raises(

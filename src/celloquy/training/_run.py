@@ -59,6 +59,11 @@ class RunFolder:
         """Folder of the finished model or adapter."""
         return self.folder / "model"
 
+    @property
+    def has_learned(self) -> bool:
+        """Whether a step was done."""
+        return self.log_file.is_file() or self.checkpoints.is_dir() or self.model.is_dir()
+
     def record(self) -> dict[str, Any]:
         """Read the record.
 
@@ -128,8 +133,14 @@ def open_run(out: Path, recipe: TrainRecipe, *, overwrite: bool = False) -> RunF
     if overwrite and run.record_file.is_file():
         shutil.rmtree(out)
     if run.record_file.is_file():
-        _refuse_changed(run, recipe)
-        return run
+        try:
+            _refuse_changed(run, recipe)
+        except InputError:
+            if run.has_learned:
+                raise
+            shutil.rmtree(out)  # it ended before its first step: a mended recipe begins anew
+        else:
+            return run
     if out.is_dir() and any(p.name != "examples" for p in out.iterdir()):
         refuse_existing(out, overwrite=False)
     if not out.is_dir():
