@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 from celloquy.errors import InputError
 from celloquy.evaluation._reconstruction import evaluate_reconstruction
+from celloquy.text import RankCurve, reconstruct, sentences
 from labelled_cells import labelled_cells, log1p_of
 
 
@@ -70,3 +71,16 @@ def test_a_sample_of_many_cells_is_drawn_and_told():
     real = labelled_cells()
     report = evaluate_reconstruction(log1p_of(real), real=real, max_obs=30)
     assert (report.n["cells"], report.notes) == (30, ("30 of 120 shared cells were drawn.",))
+
+
+def test_values_that_were_only_kept_are_told_from_those_made_of_ranks():
+    real = labelled_cells(5)
+    cells = log1p_of(real)
+    ranked = sentences(cells, n_top_genes=None).ranked
+    curve = RankCurve.fit(ranked, unit="log1p")
+    kept = evaluate_reconstruction(reconstruct(ranked, obs=real.obs), real=real)
+    assert kept.metrics["r2"] == pytest.approx(1)
+    assert "kept beside the names and given back" in str(kept)
+    made = evaluate_reconstruction(reconstruct(ranked, obs=real.obs, rank_curve=curve), real=real)
+    assert made.metrics["r2"] < 1
+    assert made.notes == ()

@@ -18,6 +18,7 @@ from celloquy.learn import log_normalise
 from celloquy.roles import ReadOptions, read_block
 from celloquy.text import default_rank_curve
 from celloquy.text._fidelity import measure_reconstruction
+from celloquy.text._reconstruct import UNS_KEY
 
 if TYPE_CHECKING:
     import os
@@ -105,7 +106,7 @@ def evaluate_reconstruction(
             f"{obs.index[0]!r}."
         )
         raise InputError(msg, hint="reconstruct the cells that are compared.")
-    notes = _cell_notes(made.n_obs, len(obs), len(shared))
+    notes = _cell_notes(made.n_obs, len(obs), len(shared)) + _value_notes(made)
     if len(shared) > max_obs:
         notes.append(f"{max_obs:,} of {len(shared):,} shared cells were drawn.")
         shared = [shared[i] for i in rng_for(seed, "reconstructed").permutation(len(shared))]
@@ -188,6 +189,15 @@ def _by_rank(truth: Floats) -> Floats:
 
 def _dense(values: sp.csr_matrix, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Floats:
     return np.asarray(values[rows][:, columns].toarray(), dtype=np.float64)
+
+
+def _value_notes(made: AnnData) -> list[str]:
+    if dict(made.uns.get(UNS_KEY, {})).get("values") != "stored":
+        return []
+    return [
+        "These values were kept beside the names and given back; they say nothing of what the "
+        "order of genes keeps. Reconstruct with `rank_curve=`, or from text."
+    ]
 
 
 def _cell_notes(n_made: int, n_real: int, n_shared: int) -> list[str]:
