@@ -264,6 +264,15 @@ def test_the_report_is_plain_json_without_nan():
     assert read["confidence"]["n"] == {"answered cells": 1}
 
 
+def test_what_confidence_is_worth_stands_in_the_print():
+    # 0.9 sure of six answers: the error is the gap between that and the share that is right
+    report = judged(obs(sure=[0.9] * 6), confidence="sure")
+    gap = abs(0.9 - report.metrics["accuracy"])
+    assert report.confidence.metrics["calibration_error"] == pytest.approx(gap)
+    line = next(row for row in str(report).splitlines() if row.startswith("calibration_error"))
+    assert f"{gap:.3f}" in line
+
+
 def test_no_answer_at_all_is_told():
     report = judged(obs(told=["unknown"] * 6))
     assert "No cell got an answer other than 'unknown'" in notes(report)

@@ -14,7 +14,8 @@ from suite_cells import LEFT_OUT, write_cells, write_suite
 pytestmark = pytest.mark.slow
 
 SUITE = LEFT_OUT.replace(
-    "n_cells = 15", 'n_cells = 4\nn_groups = 2\nn_top_genes = 5\ntask = "cell_type"\nlm_methods = ["1-nn"]'
+    "n_cells = 15",
+    'n_cells = 4\nn_groups = 2\nn_top_genes = 5\ntask = "cell_type"\nlm_methods = ["1-nn"]',
 )
 
 

@@ -27,6 +27,8 @@ td:first-child,th:first-child{text-align:left;min-width:7em}
 td:not(:first-child){white-space:nowrap} tr:nth-child(even) td{background:#f6f8f9}
 th{border-bottom:2px solid #c4cacf;vertical-align:bottom} table.sortable th{cursor:pointer}
 .wide td:first-child{min-width:18em}
+.prose td,.prose th{text-align:left;vertical-align:top}
+.prose td:not(:first-child){white-space:normal}
 tr.default td{font-weight:600} .wide{overflow-x:auto} .side{display:flex;flex-wrap:wrap;gap:2em}
 .legend span{margin-right:1.2em} pre{background:#f6f8f9;padding:.6em;overflow-x:auto}
 """

@@ -60,7 +60,7 @@ class EmbeddingJob(Job):
         Metric("ilisi", "iLISI", ""),
         Metric("kbet", "kBET", ""),
         Metric("graph_connectivity", "graph connectivity"),
-        Metric("pcr_comparison", "PCR against PCA", ""),
+        Metric("pcr_comparison", "PCR against PCA (itself: 0)", ""),
     )
     known_methods: ClassVar = tuple(_METHODS)
     known_lm_methods: ClassVar = tuple(_OF_LM)
@@ -124,7 +124,7 @@ class EmbeddingJob(Job):
         return self.last[1:]
 
     def _vectors(self, case: Case, method: Method) -> Vectors:
-        cells, before = self._cells(case)
+        cells, _ = self._cells(case)
         if method.lm:
             return self.models.vectors(method, cells.block)
         if method.name == RANDOM:
@@ -132,8 +132,7 @@ class EmbeddingJob(Job):
                 (cells.block.n_obs, N_COMPONENTS)
             )
             return np.asarray(drawn, dtype=np.float32)
-        representation = _METHODS[method.name][2]
-        return before if representation == "pca" else _space(representation, cells)
+        return _space(_METHODS[method.name][2], cells)
 
 
 def _space(representation: str, cells: SetCells) -> Vectors:

@@ -85,7 +85,7 @@ class SuiteIndex:
             ([(line.suite, f"{line.suite}/report.html"), *line.cells[1:]], "")
             for line in self.lines
         ]
-        table = f'<div class="wide">{table_that_sorts(_HEADS, rows)}</div>'
+        table = f'<div class="prose">{table_that_sorts(_HEADS, rows)}</div>'
         return html_page(TITLE, command=self.command, said=[self.made, NOTE], body=[table])
 
     def to_dict(self) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class SuiteReport:
         """Say what the numbers of a kind are, and what the intervals are drawn over."""
         rows = self.summary[self.summary["kind"] == kind]
         n_cases, n_units = int(rows["n_cases"].max()), int(rows["n_units"].max())
-        said = f"Means over {n_cases} cases. "
+        said = f"Means over {n_cases} cases. " if n_cases > 1 else "There is one case. "
         if n_units < 2:
             said += "There are no groups to draw, so there is no interval."
         else:
