@@ -40,11 +40,14 @@ _TABLE: dict[str, tuple[str, Role]] = {
     "curve": ("rank curve, fitted on other cells", "other"),
     "counted": ("rank curve, with each cell's number of expressed genes", "other"),
     "foreign": ("rank curve, fitted on other studies", "other"),
-    "filled": ("rank curve, and the mean of the other cells for genes not named", "other"),
+    "filled": ("rank curve, and the mean of the other cells for the rest", "other"),
     "mean": ("mean of the other cells, whatever the sentence", "baseline"),
     "named-mean": ("mean of each named gene where expressed, in any order", "baseline"),
     "values": ("the values kept beside the names", "ceiling"),
-    "values-filled": ("these, and the mean of the other cells for genes not named", "ceiling"),
+    "values-filled": (
+        "the values kept beside the names, and the mean of the other cells for the rest",
+        "ceiling",
+    ),
 }
 METHODS = tuple(_TABLE)
 """Names of the methods."""
