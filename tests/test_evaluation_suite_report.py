@@ -107,6 +107,13 @@ def test_whether_a_language_model_adds_anything_follows_from_the_interval(of_lm,
     assert "names" not in answer.more
 
 
+def test_a_difference_has_as_many_digits_as_its_metric():
+    metrics = (Metric("macro_f1", "cells a second", digits=0),)
+    records = results("one", [2000.4, 2100, 2200]) + results("other", [1000.0, 1100, 1200])
+    gap = table_of(records, metrics).difference("one", "other", kind="independent studies")
+    assert gap.short == "+1000 [1000, 1000]"
+
+
 LOW = (Metric("error", "error", "low"), Metric("macro_f1", "macro-F1"))
 
 

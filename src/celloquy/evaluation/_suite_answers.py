@@ -45,9 +45,7 @@ class LmAnswer:
     @property
     def short(self) -> str:
         """The answer in a few words, with the difference."""
-        gap = self.over_best
-        interval = f" {gap.interval}" if gap.interval else ""
-        return f"{_SHORT[gap.verdict]} ({gap.difference:+.3f}{interval})"
+        return f"{_SHORT[self.over_best.verdict]} ({self.over_best.short})"
 
     def sentences(self) -> list[str]:
         """Answer in words, from the numbers."""

@@ -47,6 +47,8 @@ class Difference:
     """Which way of the headline is better."""
     test: PairedTest | None = None
     """Paired tests over the means of units; `None` with fewer than two."""
+    digits: int = 3
+    """Digits after the point in words."""
 
     @property
     def verdict(self) -> str:
@@ -57,12 +59,18 @@ class Difference:
             return "level"
         return "ahead" if (self.interval.low > 0) == (self.better != "low") else "behind"
 
+    @property
+    def short(self) -> str:
+        """The difference with its interval."""
+        said = f"{self.difference:+.{self.digits}f}"
+        if self.interval is None:
+            return said
+        low, high = (f"{end:.{self.digits}f}" for end in (self.interval.low, self.interval.high))
+        return f"{said} [{low}, {high}]"
+
     def __str__(self) -> str:
         """Write the difference with its interval and how often the first is ahead."""
-        said = f"{self.difference:+.3f}"
-        if self.interval is not None:
-            said += f" {self.interval}"
-        said += f", ahead in {self.n_better} of {self.n_cases} cases"
+        said = f"{self.short}, ahead in {self.n_better} of {self.n_cases} cases"
         if self.n_units > 1:
             said += f" and in the mean of {self.n_units_better} of {self.n_units} units"
         if self.test is not None and not np.isnan(self.test.wilcoxon_p):
@@ -155,7 +163,7 @@ class Results:
             "n_draws": part["seed"].nunique(),
             "n_units": known["unit"].nunique(),
             "n_obs": int(part["n_obs"].sum()),
-            "against_default": "" if gap is None else shown_gap(gap),
+            "against_default": "" if gap is None else gap.short,
             "wilcoxon_p": np.nan if gap is None or gap.test is None else gap.test.wilcoxon_p,
         }
 
@@ -197,6 +205,7 @@ class Results:
             int((sign * unit_gap > 0).sum()),
             headline.better,
             paired_test(units["one"], units["other"]) if len(units) > 1 else None,
+            headline.digits,
         )
 
     def best(
@@ -274,11 +283,6 @@ def unit_interval(values: ArrayLike, units: Sequence[str]) -> Interval | None:
     drawn = drawn_groups(len(names))
     sums = np.bincount(place, weights=np.asarray(values, dtype=float))
     return interval_of((drawn @ sums) / (drawn @ np.bincount(place)), n_groups=len(names))
-
-
-def shown_gap(gap: Difference) -> str:
-    """Write a difference with its interval, short."""
-    return f"{gap.difference:+.3f} {gap.interval or ''}".strip()
 
 
 def _over_draws(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
