@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import pytest
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 FAMILIES = ("gpt2", "gpt_neox", "llama", "qwen3", "mistral", "gemma", "gemma2", "gemma3")
 """Decoders; the last three and mistral, with `window`, look back a few tokens in some layers."""
+QUICK = ("gpt2", "gemma3")
+"""Learned positions; and turned ones with windows and norms of queries."""
 Kind = Literal["bytes", "llama3", "spaces"]
 HEAD = 64
 GENES = (
@@ -50,6 +53,12 @@ _TEXTS = [
     "user assistant system",
     "A cell with genes ranked by expression. In this cell, Gene",
 ]
+
+
+def each_family(names: tuple[str, ...] = FAMILIES) -> list[Any]:
+    """Give families to test one by one: two of them always, the others in whole runs."""
+    slow = pytest.mark.slow
+    return [name if name in QUICK else pytest.param(name, marks=slow) for name in names]
 
 
 def make_tokenizer(kind: Kind = "bytes", *, max_tokens: int = 512, chat: str | None = None) -> Any:

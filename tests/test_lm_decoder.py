@@ -22,7 +22,7 @@ from celloquy.lm import Decoder, Limits, Seq2Seq, load_lm
 from celloquy.lm._network import CausalNetwork
 from celloquy.lm._verify import refuse_unknown_flow
 from celloquy.text import Names, OneOf, Text, Vocabulary
-from decoder_models import FAMILIES, GENES, LABELS, make_decoder, write_decoder, write_seq2seq
+from decoder_models import GENES, LABELS, each_family, make_decoder, write_decoder, write_seq2seq
 from lm_models import change_json
 
 VOCABULARY = Vocabulary(GENES)
@@ -60,7 +60,7 @@ def naive_score(model, prompt: np.ndarray, answer: np.ndarray) -> float:
     return float(logp[rows, ids[0, len(prompt) :]].sum())
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", each_family())
 def test_every_family_loads_and_scores_as_transformers_does(tmp_path, family):
     folder = write_decoder(tmp_path, family=family)
     lm = load(folder)

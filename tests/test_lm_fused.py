@@ -8,13 +8,13 @@ import torch
 from celloquy.lm._fused import fuse, is_same
 from celloquy.lm._linear import replace_modules
 from celloquy.lm._network import CausalNetwork
-from decoder_models import FAMILIES, make_decoder, make_seq2seq
+from decoder_models import each_family, make_decoder, make_seq2seq
 
 IDS = torch.arange(1, 40).reshape(3, 13)
 LABELS = IDS[:, :4].contiguous()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", each_family())
 def test_a_fused_model_gives_the_same_logits(family):
     model = make_decoder(family)
     with torch.inference_mode():

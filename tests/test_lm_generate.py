@@ -16,9 +16,9 @@ from celloquy.lm._generate import generate_answers
 from celloquy.lm._network import CausalNetwork
 from celloquy.lm._protocol import Limits
 from celloquy.text import JSONSchema, OneOf, Sequence
-from decoder_models import FAMILIES, GENES, LABELS, make_decoder, make_tokenizer
+from decoder_models import GENES, LABELS, each_family, make_decoder, make_tokenizer
 
-FAMILY = pytest.mark.parametrize("family", FAMILIES)
+FAMILY = pytest.mark.parametrize("family", each_family())
 N_TOKENS = 24
 GREEDY = Limits(max_new_tokens=N_TOKENS, temperature=0)
 WORDS = PlainFormat(TokenReader(make_tokenizer("bytes").backend_tokenizer), end_ids=(0,))

@@ -14,7 +14,7 @@ from celloquy.learn import weighted_gene_vectors
 from celloquy.lm import _hidden_suffixes as suffix_module
 from celloquy.lm import embed_texts, load_lm
 from celloquy.text import Field, Names, Text, Vocabulary
-from decoder_models import FAMILIES, GENES, write_decoder, write_seq2seq
+from decoder_models import GENES, each_family, write_decoder, write_seq2seq
 
 VOCABULARY = Vocabulary(GENES)
 
@@ -31,7 +31,7 @@ PROMPTS = [
 ]
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=each_family())
 def family(request, tmp_path_factory):
     """A folder, the loaded model, and the model of transformers."""
     folder = write_decoder(tmp_path_factory.mktemp(request.param), family=request.param)

@@ -12,7 +12,7 @@ from celloquy.errors import BackendError, InputError
 from celloquy.lm import _score_best
 from celloquy.lm._network import CausalNetwork
 from celloquy.lm._score import score_answers
-from decoder_models import FAMILIES, LABELS, make_decoder, make_tokenizer
+from decoder_models import FAMILIES, LABELS, each_family, make_decoder, make_tokenizer
 
 END = 0
 NESTED = [[5, 6, END], [5, END], [5, 6, 7, 8, END], [9, 3, END], [9], [11, 12, 13, 14, 15, 16]]
@@ -41,7 +41,7 @@ def one_by_one(model, prompts, answers):
 
 
 @pytest.mark.parametrize("n_at_once", [None, 2])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", each_family())
 def test_scores_are_those_of_one_forward_per_answer(family, n_at_once):
     prompts = some_prompts([3, 17, 30, 1])
     found = score_answers(NETWORKS[family], prompts, NESTED, token_budget=n_at_once)
@@ -51,7 +51,7 @@ def test_scores_are_those_of_one_forward_per_answer(family, n_at_once):
     assert found.n_tokens.tolist() == [[3, 2, 5, 3, 1, 6]] * 4
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", each_family())
 def test_the_best_alone_is_the_best_of_all(family):
     prompts = some_prompts([3, 17, 30, 1])
     found = score_answers(NETWORKS[family], prompts, NESTED, best_only=True)
@@ -132,7 +132,7 @@ def test_every_tokenizers_spacing_gives_the_scores_of_the_whole_text(kind):
     np.testing.assert_allclose(found.logp, expected, atol=1e-4)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=8)
 @given(st.data())
 def test_batch_mates_order_and_padding_change_nothing(data):
     family = data.draw(st.sampled_from(["gpt2", "gemma3", "mistral"]))
@@ -157,7 +157,7 @@ trees = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(trees, st.integers(0, 1000), st.sampled_from([1, 2, 16]))
 def test_the_search_finds_the_best_of_any_tree(answers, seed, n_nodes):
     prompts = some_prompts([3, 8], seed)

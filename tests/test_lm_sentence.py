@@ -20,6 +20,8 @@ GENES = ["CD3E", "IL7R", "MS4A1", "CD79A", "NKG7", "GNLY", "LYZ", "S100A8", "FCG
 SENTENCES = [
     " ".join(GENES[i:] + GENES[:i]) + (" of a cell" * (i % 4)) for i in range(len(GENES))
 ] + ["CD3E", "", "MS4A1 " * 50]
+QUICK = {("bert", "mean"), ("modernbert", "max"), ("roberta", "cls"), ("llama", "lasttoken")}
+"""Each family and each pooling once; the others are slow tests."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def test_a_sentence_alone_is_the_sentence_among_others(minilm):
     np.testing.assert_allclose(alone, together, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.too_slow])
 @given(
     texts=st.lists(st.lists(st.sampled_from(WORDS[4:]), max_size=50).map(" ".join), max_size=12),
     budget=st.sampled_from([16, 64, 200, 4096]),
@@ -75,8 +77,14 @@ def test_order_and_batches_change_nothing(tiny, texts, budget, data):
     np.testing.assert_allclose(again, together[list(order)], atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["bert", "modernbert", "roberta", "llama"])
-@pytest.mark.parametrize("pooling", ["mean", "cls", "lasttoken", "max"])
+@pytest.mark.parametrize(
+    ("kind", "pooling"),
+    [
+        pytest.param(kind, pooling, marks=[pytest.mark.slow] * ((kind, pooling) not in QUICK))
+        for kind in ("bert", "modernbert", "roberta", "llama")
+        for pooling in ("mean", "cls", "lasttoken", "max")
+    ],
+)
 def test_every_family_pools_as_sentence_transformers_does(tmp_path, kind, pooling):
     folder = write_encoder(tmp_path / "model", kind=kind, pooling=pooling)
     texts = ["g1 g2 g3", "g4", "g5 g6 " * 20, "g7 g8 , g9 . " * 5]

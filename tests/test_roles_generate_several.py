@@ -16,7 +16,7 @@ LINE = RankCurve("linear_log_rank", "log1p", slope=-1.0, intercept=3.0)
 TYPES = ["B cell", "CD4 T cell, naive", "monocyte"]
 
 
-@pytest.fixture(scope="module", params=["plain", "chat"])
+@pytest.fixture(scope="module", params=[pytest.param("plain", marks=pytest.mark.slow), "chat"])
 def lm(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lm")
     if request.param == "chat":

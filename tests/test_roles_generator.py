@@ -137,6 +137,7 @@ def test_several_cells_of_a_tissue_are_read_one_by_one():
     assert list(cells.obs["sample"]) == ["generated-0"] * 2 + ["generated-1"] * 2
 
 
+@pytest.mark.slow
 def test_cells_that_do_not_fit_the_context_are_refused(lm):
     with pytest.raises(InputError, match=r"takes [\d,]+ tokens and its answer up to [\d,]+"):
         made(lm, "tissue_sample", {"tissue": "blood", "n_cells": "30"}, n=1)
@@ -160,6 +161,7 @@ def write_word_decoder(folder, genes):
     return load_lm(f"hf:{folder}")
 
 
+@pytest.mark.slow
 def test_one_token_a_gene_is_a_mask_and_the_whole_vocabulary_can_be_named(tmp_path):
     genes = [f"G{i}" for i in range(40)]
     model = write_word_decoder(tmp_path, genes)

@@ -24,9 +24,10 @@ from celloquy.training._batching import (
 )
 from celloquy.training._loss import AnswerLoss
 from celloquy.training._tokens import ExampleWeights, TokenRoom, open_tokens, write_tokens
-from decoder_models import make_decoder, make_seq2seq, make_tokenizer
+from decoder_models import each_family, make_decoder, make_seq2seq, make_tokenizer
 from training_runs import examples
 
+TRAINED = ("gpt2", "llama", "qwen3", "gpt_neox", "gemma", "gemma2")
 LENGTHS = st.lists(st.integers(2, 300), min_size=1, max_size=200).map(np.array)
 
 
@@ -125,7 +126,7 @@ def own_loss(model, tokens, rows):
     return total
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen3", "gpt_neox", "gemma", "gemma2"])
+@pytest.mark.parametrize("family", each_family(TRAINED))
 def test_the_loss_and_its_gradient_are_those_of_transformers_with_padding_or_packed(tokens, family):
     rows = np.array([0, 5, 7, 2])
     model = make_decoder(family, vocab_size=400).requires_grad_(requires_grad=True)
@@ -146,7 +147,7 @@ def test_the_loss_and_its_gradient_are_those_of_transformers_with_padding_or_pac
         torch.testing.assert_close(gradient, found[0][1], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama", "qwen3", "gpt_neox", "gemma"])
+@pytest.mark.parametrize("family", each_family(TRAINED[:5]))
 def test_a_packed_example_sees_no_other(tokens, family):
     model = make_decoder(family, vocab_size=400)
     loss = AnswerLoss(model, device="cpu", precision="fp32")
