@@ -128,6 +128,17 @@ def test_what_may_come_next_is_what_some_allowed_answer_goes_on_with(
         agrees(compiled, answers, rng=rng)
 
 
+def test_of_many_genes_with_a_token_each_those_that_were_not_written_may_follow():
+    genes = tuple(f"G{i}" for i in range(50))
+    reader = TokenReader(one_a_gene(genes))
+    words = PlainFormat(reader, end_ids=(len(genes),), joint=" ")
+    compiled = compile_constraint(Sequence(genes, 40), words)
+    ids, seen = walk(compiled, rng=np.random.default_rng(0), room=41)
+    assert len(set(ids)) == 41
+    for before, allowed in seen:
+        assert allowed == set(range(50)) - set(before)
+
+
 @ANY
 def test_a_gene_that_another_begins_with_is_told_apart_by_what_follows(make):
     words = words_of(make)

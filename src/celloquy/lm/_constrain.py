@@ -117,12 +117,18 @@ class TreeProgress:
         self.tree = tree
         self.n_forced = n_forced
         self.width = len(compiled.tokens)
+        after = len(tree.string)
+        branches = tree.child[tree.first_child[after] : tree.first_child[after + 1]]
+        is_open = np.zeros((n, self.width), dtype=np.bool_)
+        is_open[:, tree.column[branches]] = True
         self.rows = Rows(
             node=np.full(n, root, dtype=np.int32),
             n_done=np.zeros(n, dtype=np.int32),
             room=rooms.astype(np.int32),
             n_left=np.tile(compiled.n_unused, (n, 1)),
             is_used=np.zeros((n, len(tree.end)), dtype=np.bool_),
+            is_open=is_open,
+            n_open=np.full(n, len(branches), dtype=np.int32),
         )
 
     def look(self) -> NDArray[np.bool_]:

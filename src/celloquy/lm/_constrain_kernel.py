@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 
+_FEW = 3
+"""Fewer open branches than these are looked at one by one, since one of them may be forced."""
+
+
 class Tree(NamedTuple):
     """Two trees in one numbering: strings after another one, then strings that begin an answer.
 
@@ -65,6 +69,10 @@ class Rows(NamedTuple):
     """Unused strings below each node of the first tree; shape ``(n, n_nodes)``."""
     is_used: NDArray[np.bool_]
     """Whether a string was taken; shape ``(n, n_strings)``."""
+    is_open: Mask
+    """Which columns can begin a next string; shape ``(n, n_columns)``."""
+    n_open: Integers
+    """How many can; shape ``(n,)``."""
 
 
 @njit(nogil=True, cache=True)
@@ -111,6 +119,29 @@ def _allow_children(
 
 
 @njit(nogil=True, cache=True)
+def _allow_next(tree: Tree, rows: Rows, at: tuple[int, int, int], mask: Mask) -> tuple[int, int]:
+    """Allow what begins a next string; `at` is (row, strings done, string just taken).
+
+    Among thousands of strings, what is open is copied from what was kept, not found again.
+    """
+    row, n_done, taken = at
+    root = len(tree.string)
+    is_tight = rows.room[row] < tree.rule[3] + tree.rest[n_done + 1] + 1
+    if is_tight or rows.n_open[row] < _FEW:
+        return _allow_children(tree, rows, (row, root, n_done, taken), mask)
+    n_allowed, closed, before = rows.n_open[row], -1, False
+    if taken >= 0 and rows.n_left[row, tree.top[taken]] == 1:
+        closed = tree.column[tree.top[taken]]
+        before = mask[closed]
+        n_allowed -= 1
+    for column in range(len(mask)):
+        mask[column] |= rows.is_open[row, column]
+    if closed >= 0:
+        mask[closed] = before
+    return n_allowed, -1
+
+
+@njit(nogil=True, cache=True)
 def _allow(tree: Tree, rows: Rows, row: int, mask: Mask) -> tuple[int, int]:
     """Mark what may follow in a row; give how much that is, and one of it."""
     n, exactly, repeats, _ = tree.rule
@@ -122,9 +153,8 @@ def _allow(tree: Tree, rows: Rows, row: int, mask: Mask) -> tuple[int, int]:
     if string < 0 or (rows.is_used[row, string] and not repeats):
         return n_allowed, last
     if n_done + 1 < n:
-        root = len(tree.string)
         taken = -1 if repeats else string
-        more, other = _allow_children(tree, rows, (row, root, n_done + 1, taken), mask)
+        more, other = _allow_next(tree, rows, (row, n_done + 1, taken), mask)
         n_allowed += more
         last = other if more else last
     if n_done + 1 == n or not exactly:
@@ -166,6 +196,10 @@ def _advance(tree: Tree, rows: Rows, row: int, column: int) -> None:
         while above < rows.n_left.shape[1]:
             rows.n_left[row, above] -= 1
             above = tree.parent[above]
+        top = tree.top[string]
+        if rows.n_left[row, top] == 0:
+            rows.is_open[row, tree.column[top]] = False
+            rows.n_open[row] -= 1
     rows.node[row] = _child(tree, len(tree.string), column)  # -1: it was an end
 
 
