@@ -98,6 +98,9 @@ def test_a_dry_run_shows_the_first_prompt_and_the_tokens_and_asks_nothing(folder
     assert "GENE" in result.stdout
     assert not (folder / "log.jsonl").exists()
     assert not (folder / "out.h5ad").exists()
+    assert "genes of 30 prompts would not fit" in result.stdout
+    few = done(labelled(folder, "--dry-run", "--n-top-genes", 3)).stdout
+    assert "all genes that are named fit" in few
     plan = json.loads(done(labelled(folder, "--dry-run", "--json")).stdout)
     assert plan["n_prompts"] == 30
     assert plan["n_prompts_cut"] == 30  # the script reads 60 words

@@ -114,6 +114,8 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path, text, message):
 def test_a_missing_recipe_is_told(tmp_path):
     with pytest.raises(InputError, match=r"There is no recipe '.*r\.toml'"):
         read_corpus_recipe(tmp_path / "r.toml")
+    with pytest.raises(InputError, match="is a folder, and a recipe is a TOML file"):
+        read_corpus_recipe(tmp_path)
 
 
 RECIPES = sorted((Path(__file__).parents[1] / "docs" / "recipes").glob("corpus*.toml"))

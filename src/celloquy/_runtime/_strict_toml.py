@@ -50,7 +50,10 @@ def read_toml(path: str | os.PathLike[str], *, what: str = "recipe") -> dict[str
         msg = f"There is no {what} '{path}'."
         hint = f"a {what} is a TOML file; the guides show whole ones."
         raise InputError(msg, hint=hint) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+    except IsADirectoryError as error:
+        msg = f"'{path}' is a folder, and a {what} is a TOML file."
+        raise InputError(msg, hint="name the file in it.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         msg = f"'{path}' is not TOML: {error}."
         raise InputError(msg, hint="mend that line.") from error
 

@@ -45,10 +45,11 @@ class PredictionPlan:
     """What would be sent to a server, to whom and at what cost; empty for a local model."""
 
     def __str__(self) -> str:
+        cut = f"{self.n_genes_cut:,} genes of {self.n_prompts_cut:,} prompts would not fit"
         said = [
             f"{self.n_prompts:,} prompts of {self.n_prompt_tokens:,} tokens, and the "
             f"{len(self.labels):,} labels of {self.n_answer_tokens:,} tokens on top of each",
-            f"{self.n_genes_cut:,} genes of {self.n_prompts_cut:,} prompts would not fit",
+            cut if self.n_genes_cut else "all genes that are named fit",
         ]
         shown = self.first_request or f"The first prompt:\n\n{self.first_prompt}"
         return "\n".join([*said, "", shown])

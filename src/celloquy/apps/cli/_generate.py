@@ -11,22 +11,27 @@ from celloquy.apps.cli._options import (
     AllowDownload,
     AllowRemote,
     Collisions,
+    Device,
     DryRun,
     GeneColumn,
     Layer,
     LmOrMini,
     MaxCost,
     Overwrite,
+    Precision,
     PriceIn,
     PriceOut,
     Raw,
     Seed,
+    Sets,
+    TaskName,
+    Template,
 )
 
 
 def generate(
     *,
-    task: Annotated[str, typer.Option(help="Task by name (celloquy tasks list), or its file.")],
+    task: TaskName,
     lm: LmOrMini = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File (.h5ad) to write the cells to.")
@@ -34,10 +39,7 @@ def generate(
     n: Annotated[
         int | None, typer.Option("-n", help="Cells to write; without it, one a control cell, or 1.")
     ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="INPUT=VALUE: an input of the task, for all cells; repeatable."),
-    ] = None,
+    sets: Sets = None,
     genes: Annotated[
         Path | None, typer.Option(help="Text file with one gene a line; else the checkpoint's.")
     ] = None,
@@ -67,9 +69,7 @@ def generate(
     top_p: Annotated[
         float | None, typer.Option(help="Draw among tokens that hold this probability.")
     ] = None,
-    template: Annotated[
-        int | None, typer.Option(help="Which of the task's templates to use; else the model's.")
-    ] = None,
+    template: Template = None,
     rank_curve: Annotated[
         Path | None, typer.Option(help="Rank curve (.json) that gives expression by rank.")
     ] = None,
@@ -77,8 +77,8 @@ def generate(
     raw: Raw = False,
     gene_column: GeneColumn = None,
     collisions: Collisions = "refuse",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32, bf16, 8bit or 4bit.")] = "fp32",
+    device: Device = "auto",
+    precision: Precision = "fp32",
     allow_download: AllowDownload = False,
     allow_remote: AllowRemote = None,
     price_in: PriceIn = None,

@@ -45,7 +45,9 @@ Cache = Annotated[
 TaskName = Annotated[
     str, typer.Option("--task", help="Task by name (celloquy tasks list), or its file.")
 ]
-Template = Annotated[int, typer.Option(help="Which of the task's templates to use.")]
+Template = Annotated[
+    int | None, typer.Option(help="Which of the task's templates to use; else the model's.")
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", help="INPUT=VALUE: an input of the task, for all cells; repeatable."),

@@ -11,6 +11,7 @@ from celloquy.apps.cli._options import (
     AllowDownload,
     AllowRemote,
     Collisions,
+    Device,
     DryRun,
     GeneColumn,
     Json,
@@ -18,18 +19,23 @@ from celloquy.apps.cli._options import (
     LmOrMini,
     MaxCost,
     Overwrite,
+    Plots,
+    Precision,
     PriceIn,
     PriceOut,
     Raw,
     Seed,
+    Sets,
     Source,
+    TaskName,
+    Template,
 )
 
 
 def predict(
     source: Source,
     *,
-    task: Annotated[str, typer.Option(help="Task by name (celloquy tasks list), or its file.")],
+    task: TaskName,
     lm: LmOrMini = None,
     labels: Annotated[
         Path | None,
@@ -39,10 +45,7 @@ def predict(
         Path | None,
         typer.Option("--out", "-o", help="File to write; without it, a table goes to the screen."),
     ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="INPUT=VALUE: an input of the task, for all cells; repeatable."),
-    ] = None,
+    sets: Sets = None,
     obs: Annotated[
         list[str] | None,
         typer.Option(help="INPUT=COLUMN, or a NAME for both: an input from obs; repeatable."),
@@ -57,9 +60,7 @@ def predict(
         str | None, typer.Option(help="Column of obs: ask about several cells of a group at once.")
     ] = None,
     n_cells: Annotated[int, typer.Option(help="The most cells of a group to read.")] = 5,
-    template: Annotated[
-        int | None, typer.Option(help="Which of the task's templates to use; else the model's.")
-    ] = None,
+    template: Template = None,
     min_score: Annotated[float, typer.Option(help="Less likely answers are unknown.")] = 0.5,
     top_n: Annotated[int, typer.Option(help="How many of the likeliest answers to keep.")] = 2,
     probabilities: Annotated[
@@ -93,9 +94,7 @@ def predict(
     truth: Annotated[
         str | None, typer.Option(help="Column of obs with true labels: measure the answers.")
     ] = None,
-    plots: Annotated[
-        Path | None, typer.Option(help="Folder for pictures; made if it is missing.")
-    ] = None,
+    plots: Plots = None,
     key_added: Annotated[
         str | None, typer.Option(help="Name of the new column; without it TASK_celloquy.")
     ] = None,
@@ -103,8 +102,8 @@ def predict(
     raw: Raw = False,
     gene_column: GeneColumn = None,
     collisions: Collisions = "refuse",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32, bf16, 8bit or 4bit.")] = "fp32",
+    device: Device = "auto",
+    precision: Precision = "fp32",
     allow_download: AllowDownload = False,
     allow_remote: AllowRemote = None,
     price_in: PriceIn = None,
