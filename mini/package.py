@@ -63,6 +63,10 @@ def card(record: dict[str, Any], results: list[dict[str, Any]]) -> str:
     held = results[0]["held_out"]
     result, recipe = record["result"], record["recipe"]
     lines = [
+        "---",
+        "license: apache-2.0",
+        "library_name: celloquy",
+        "---",
         "# celloquy-mini",
         "",
         "A small decoder that reads and writes cells: one token a protein-coding human gene, "

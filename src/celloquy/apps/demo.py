@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from celloquy._runtime import refuse_existing
+from celloquy.apps._demo_mini import tell_mini
 from celloquy.apps._telling import table_lines
 from celloquy.errors import InputError, MissingExtraError
 from celloquy.evaluation import (
@@ -116,6 +117,7 @@ def _one_study(options: DemoOptions, say: Say) -> None:
     say("   of the ten have fewer than 20 cells. CD34+ cells have no coarse type.")
     _draw_cells(cells, options)
     _tell_reconstruction(cells, options, say)
+    tell_mini(cells, options.out, say=say, seed=options.seed, overwrite=options.overwrite)
     write_h5ad(cells, options.out / "annotated.h5ad", overwrite=options.overwrite)
 
 
