@@ -162,14 +162,18 @@ def baselines(train: Block, test: Block, panel: Any, *, genes: Any, wide: Any) -
     head = balanced().fit(scaled(train.values[:, both]).log1p(), labels)
     told["logistic regression, shared genes"] = head.predict(scaled(test.values[:, both]).log1p())
     sides = [block_of(one, both, genes) for one in (train, test)]
-    told["default of annotate, shared genes"] = (
-        fit_reference(sides[0], labels.tolist()).annotate(sides[1]).names
-    )
+    found = fit_reference(sides[0], labels.tolist()).annotate(sides[1])
+    told["default of annotate, shared genes"] = likeliest(found, labels)
     bag = Recipe(representation="bag").new_model()
     names, codes = np.unique(labels, return_inverse=True)
     bag.fit(sides[0], codes, n_labels=len(names))
     told["bag of ranked genes, shared genes"] = names[bag.probabilities(sides[1]).argmax(axis=1)]
     return told
+
+
+def likeliest(found: Any, labels: Any) -> Any:
+    """Give the likeliest label of every cell, where the default may say that it does not know."""
+    return np.unique(labels)[found.probabilities.argmax(axis=1)]
 
 
 def block_of(cells: Block, columns: Any, genes: Any) -> CellBlock:
