@@ -67,6 +67,25 @@ def test_cells_of_other_names_are_refused_and_missing_ones_told():
         evaluate_reconstruction(made_of(COUNTS, genes="WXYZ"), real=real)
 
 
+@pytest.mark.parametrize("side", ["reconstructed", "real"])
+def test_cells_whose_names_repeat_are_refused(side):
+    sides = {"reconstructed": log1p_of(made_of(COUNTS)), "real": made_of(COUNTS)}
+    sides[side].obs_names = ["cell0", "cell1", "cell0"]
+    with pytest.raises(
+        InputError, match=f"{side} cells must be unique; 1 repeat, such as 'cell0'"
+    ) as caught:
+        evaluate_reconstruction(sides["reconstructed"], real=sides["real"])
+    assert "obs_names_make_unique" in caught.value.hint
+
+
+def test_no_cell_at_all_is_refused():
+    real = made_of(COUNTS)
+    with pytest.raises(InputError, match="There are no reconstructed cells"):
+        evaluate_reconstruction(log1p_of(real)[:0].copy(), real=real)
+    with pytest.raises(InputError, match="has no cells"):
+        evaluate_reconstruction(log1p_of(real), real=real[:0].copy())
+
+
 def test_a_sample_of_many_cells_is_drawn_and_told():
     real = labelled_cells()
     report = evaluate_reconstruction(log1p_of(real), real=real, max_obs=30)

@@ -95,17 +95,12 @@ def evaluate_reconstruction(
     Raises
     ------
     InputError
-        If no cell or no gene is shared, a column is missing, or a value cannot be used.
+        If there is no cell, a name of a cell repeats, no cell or no gene is shared, a column is
+        missing, or a value cannot be used.
     """
     made = in_memory(reconstructed)
     block, obs = read_block(real, read=read)
-    shared = [name for name in obs.index if name in set(made.obs_names)]
-    if not shared:
-        msg = (
-            f"No cell is on both sides: one names {made.obs_names[0]!r}, the other "
-            f"{obs.index[0]!r}."
-        )
-        raise InputError(msg, hint="reconstruct the cells that are compared.")
+    shared = _shared_cells(made.obs_names, obs.index)
     notes = _cell_notes(made.n_obs, len(obs), len(shared)) + _value_notes(made)
     if len(shared) > max_obs:
         notes.append(f"{max_obs:,} of {len(shared):,} shared cells were drawn.")
@@ -158,6 +153,34 @@ def measure_cells(told: Floats, truth: Floats) -> dict[str, float]:
         "genes_given_back": both / n_expressed if n_expressed else float("nan"),
         "genes_invented": 1 - both / n_given if n_given else float("nan"),
     }
+
+
+def _shared_cells(made: pd.Index, real: pd.Index) -> list[str]:
+    """Give the names of the cells that both sides have, in the order of the real ones.
+
+    Raises
+    ------
+    InputError
+        If there are none, or a name repeats.
+    """
+    if not len(made):
+        msg = "There are no reconstructed cells."
+        raise InputError(msg, hint="pass a file with cells (`celloquy reconstruct` writes one).")
+    for what, names in (("reconstructed", made), ("real", real)):
+        repeated = names[names.duplicated()].unique()
+        if len(repeated):
+            msg = (
+                f"Names of the {what} cells must be unique; {len(repeated):,} repeat, such as "
+                f"{repeated[0]!r}."
+            )
+            hint = "run `adata.obs_names_make_unique()` on the real cells, then reconstruct them."
+            raise InputError(msg, hint=hint)
+    known = set(made)
+    shared = [name for name in real if name in known]
+    if not shared:
+        msg = f"No cell is on both sides: one names {made[0]!r}, the other {real[0]!r}."
+        raise InputError(msg, hint="reconstruct the cells that are compared.")
+    return shared
 
 
 def _per_cell(told: Floats, truth: Floats) -> Floats:
