@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from celloquy.apps.cli import app
 from suite_cells import LEFT_OUT, write_cells, write_suite
+from suite_cells import SUITE as PAIRS
 
 pytestmark = pytest.mark.slow
 
@@ -56,3 +57,24 @@ def test_what_a_decoder_was_asked_is_a_probability_of_each_label(out):
         assert (scores >= np.round(1 / len(found["labels"]), 4) - 1e-4).all()  # the largest of them
         assert (scores <= 1).all()
         assert len(set(scores.tolist())) > 1  # each cell was read
+
+
+def test_a_model_is_not_judged_on_a_study_that_it_learned_from(tmp_path):
+    from celloquy.lm import CellReading
+    from decoder_models import write_decoder
+
+    folder = tmp_path
+    write_cells(folder)
+    lm = write_decoder(folder / "taught-decoder")
+    CellReading(n_top_genes=5, about={"sources": "two.h5ad, three.h5ad"}).write(lm)
+    more = 'lm_methods = ["1-nn"]\n\n[small]'
+    text = PAIRS.replace("seeds = [0, 1]", "seeds = [0]").replace("n_cells = 60", "n_cells = 12")
+    suite = write_suite(folder / "s.toml", text.replace("[small]", more, 1))
+    words = ["benchmark", str(suite), "--data", str(folder), "--out", str(folder / "out"),
+             "--lm", f"hf:{lm}"]  # fmt: skip
+    with pytest.warns(UserWarning, match="learned from the study that 2 cases judge: they are"):
+        found = CliRunner().invoke(app, words)
+    assert found.exception is None, found.exception
+    report = json.loads((folder / "out" / "report.json").read_text())
+    assert {row["query"] for row in report["results"] if row["lm"]} == {"one"}
+    assert {row["query"] for row in report["results"]} == {"one", "two", "two again"}

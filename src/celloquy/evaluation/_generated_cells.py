@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
     from numpy.typing import NDArray
+
+    from celloquy.checks import Kind
 
 FEWEST_REAL = 6
 EDITED_GENES = 100
@@ -75,7 +77,8 @@ class LabelledCells:
             return LabelledCells(_by_rank(self.block.top(n_top_genes)), self.labels)
         names = self.block.vocabulary.names
         medians = np.array([median_of.get(name, np.nan) for name in names])
-        options = RankOptions(n_top_genes, "specificity", medians=medians, kind=self.block.kind)
+        kind = cast("Kind", self.block.kind)
+        options = RankOptions(n_top_genes, "specificity", medians=medians, kind=kind)
         ranked = rank_cells(self.block.expression, self.block.vocabulary, options=options)
         return LabelledCells(_by_rank(ranked), self.labels)
 

@@ -125,6 +125,23 @@ class Job(ABC):
         """Give a setting of the suite, or its default."""
         return self.suite.settings.get(name, self.known_settings[name])
 
+    def has_learned(self, lm: str, case: Case) -> bool:
+        """Say whether a language model was taught on the study that a case judges.
+
+        Known of models that carry how they read cells, as `celloquy train` writes it.
+
+        Parameters
+        ----------
+        lm
+            Name of the language model.
+        case
+            The case.
+        """
+        judged = [name for name in case.pool if name != case.reference] or list(case.pool)
+        studies = {self.cells.sets[name].study for name in judged}
+        files = {each.file for each in self.suite.sets if each.study in studies}
+        return not files.isdisjoint(self.models.taught_on(lm))
+
     @abstractmethod
     def methods(self) -> list[Method]:
         """List what is measured, in the order of the tables of one kind and seed."""

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from celloquy._runtime import rng_for
+from celloquy.evaluation._blood import prompt_names
 from celloquy.lm import load_lm
 from celloquy.roles import PredictOptions, TextSource, predict
 from celloquy.text import Vocabulary
@@ -99,6 +100,20 @@ class SuiteModels:
             return capability == "embed"
         return capability in self.loaded(name).capabilities
 
+    def taught_on(self, name: str) -> frozenset[str]:
+        """Name the files that a language model was taught on, as far as it says so."""
+        lm = self.given[name]
+        if isinstance(lm, str) and lm.startswith("st:"):
+            return frozenset()
+        reading = getattr(self.loaded(name), "reading", None)
+        said = "" if reading is None else reading.about.get("sources", "")
+        return frozenset(filter(None, (one.strip() for one in said.split(","))))
+
+    def _n_top_genes(self, name: str) -> int | None:
+        """Give the number of genes that are read; `None` for a model that was taught its own."""
+        is_taught = getattr(self.loaded(name), "reading", None) is not None
+        return None if is_taught else self.n_top_genes
+
     def vectors(self, method: Method, block: CellBlock) -> NDArray[np.float32]:
         """Embed cells as a method reads them, once a block and way of reading.
 
@@ -117,13 +132,13 @@ class SuiteModels:
         key = (method.lm, method.scramble)
         if key not in kept:
             source = TextSource(
-                lm=self.loaded(method.lm), n_top_genes=self.n_top_genes,
+                lm=self.loaded(method.lm), n_top_genes=self._n_top_genes(method.lm),
                 cache=self.options.cache,
             )  # fmt: skip
             reader, parts = source.reader(), []
             for start in range(0, block.n_obs, PART):  # with a cache, a part is what a kill costs
                 cells = block.rows(np.arange(start, min(start + PART, block.n_obs)))
-                parts.append(reader.embed(scrambled(cells.top(self.n_top_genes), method.scramble)))
+                parts.append(reader.embed(scrambled(reader.rank(cells), method.scramble)))
             kept[key] = np.concatenate([vectors for vectors, _ in parts])
         return kept[key]
 
@@ -138,12 +153,16 @@ class SuiteModels:
             obs=pd.DataFrame(index=pd.Index(names)),
             var=pd.DataFrame(index=pd.Index(cells.vocabulary.names)),
         )
-        options = PredictOptions(probabilities=True, min_score=0.0, n_top_genes=self.n_top_genes)
+        options = PredictOptions(
+            probabilities=True, min_score=0.0, n_top_genes=self._n_top_genes(name)
+        )
         lm, task = self.loaded(name), self.task or "cell_type"
-        found = predict(adata, task, lm=lm, labels=labels.tolist(), options=options)
+        taught = getattr(lm, "labels", {}).get(task, ())
+        said = prompt_names(labels, taught=taught) if taught else labels.tolist()
+        found = predict(adata, task, lm=lm, labels=said, options=options)
         told = np.full((cells.n_obs, len(labels)), np.nan)
         if found.probabilities is not None:
-            place = [list(found.labels_of_probabilities).index(label) for label in labels]
+            place = [list(found.labels_of_probabilities).index(label) for label in said]
             told = np.asarray(found.probabilities, dtype=np.float64)[:, place]
         return np.where(np.isnan(told).any(axis=1, keepdims=True), 1 / len(labels), told)
 

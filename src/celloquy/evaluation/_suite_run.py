@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import time
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,7 @@ def run_suite(
     }
     place = Path(out) / CELLS
     place.mkdir(parents=True, exist_ok=True)
-    plan = _plan(suite, job.cases(), job.methods())
+    plan = _unseen(job, _plan(suite, job.cases(), job.methods()))
     paths = [place / _file(case, method) for case, method in plan]
     known = [_known(path, stamp, overwrite=overwrite) for path in paths]
     with Progress(len(plan), unit="results") as progress:
@@ -92,6 +93,19 @@ def run_suite(
                     _write(paths[i], known[i])
                 progress.advance(1)
     return [record for record in known if record is not None]
+
+
+def _unseen(job: Job, plan: Sequence[tuple[Case, Method]]) -> list[tuple[Case, Method]]:
+    """Leave out what a language model was taught on, and say how many cases those are."""
+    seen = {
+        lm: {case for case, method in plan if method.lm == lm and job.has_learned(lm, case)}
+        for lm in job.models.names
+    }
+    for lm, cases in seen.items():
+        if cases:
+            msg = f"'{lm}' learned from the study that {len(cases):,} cases judge: they are left "
+            warnings.warn(msg + "out for it.", UserWarning, stacklevel=3)
+    return [(case, method) for case, method in plan if case not in seen.get(method.lm, ())]
 
 
 def _plan(

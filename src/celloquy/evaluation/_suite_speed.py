@@ -61,6 +61,11 @@ class SpeedJob(Job):
                 made.append(embedding(name, lm, device=self.models.options.device))
         return {work.title: work for work in made}
 
+    def has_learned(self, lm: str, case: Case) -> bool:
+        """Say no: what a model has learned changes nothing about its speed."""
+        del lm, case
+        return False
+
     def cases(self) -> list[Case]:
         """List every work on every set; a case names the machine, as it holds nowhere else."""
         cpu = processor()
