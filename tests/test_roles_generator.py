@@ -106,6 +106,15 @@ def test_fields_can_differ_from_cell_to_cell(lm):
         made(lm, fields={"cell_type": ["B cell", "T cell"]}, n=3)
 
 
+def test_a_list_says_how_many_cells_are_asked_for():
+    types = ["B cell", "T cell", "T cell"]
+    cells = made(says("CD3E"), fields={"cell_type": types}, is_constrained=False)
+    assert list(cells.obs["cell_type"]) == types
+    fields = {"cell_type": types, "tissue": ["blood", "lung"]}
+    with pytest.raises(InputError, match="'tissue' has 2 values, and 3 cells are asked for"):
+        made(says("CD3E"), fields=fields)
+
+
 def test_cells_without_a_condition_are_generated(lm):
     assert made(lm, "random_cell", {}, n=2).n_obs == 2
 
@@ -253,6 +262,19 @@ def test_genes_come_from_a_file_or_the_checkpoint_and_are_never_invented(tmp_pat
         made(lm, n=1, genes=tmp_path / "none.txt")
     with pytest.raises(InputError, match=r"40 different strings are asked for, and 18 allowed"):
         made(lm, n=1, n_top_genes=40)
+
+
+@pytest.mark.parametrize("ask", [generate, plan_generation])
+def test_a_curve_that_cannot_be_read_is_refused_before_anything_is_asked(ask, tmp_path):
+    def never(_):
+        pytest.fail("the model was asked")
+
+    bad = tmp_path / "curve.json"
+    bad.write_text("{", encoding="utf-8")
+    for curve, why in ((bad, "is not JSON"), (tmp_path / "none.json", "cannot be read")):
+        options = GenerateOptions(genes=GENES, rank_curve=curve)
+        with pytest.raises(InputError, match=why):
+            ask("pseudo_cell", {"cell_type": "B"}, lm=ScriptedModel(answer=never), options=options)
 
 
 def test_genes_that_cannot_fit_are_refused_with_the_number_that_can(lm):

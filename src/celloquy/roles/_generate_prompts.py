@@ -16,7 +16,7 @@ from celloquy.roles._cells import obs_column, open_cells
 from celloquy.roles._generate_options import CONTROL_GENES, GENERATE_GENES
 from celloquy.roles._organism import with_organism
 from celloquy.roles._taught import as_taught, reading_of
-from celloquy.text import Vocabulary, field_text
+from celloquy.text import RankCurve, Vocabulary, field_text
 
 if TYPE_CHECKING:
     import os
@@ -152,6 +152,8 @@ def want(
             "leave `control` out."
         )  # fmt: skip
         raise InputError(msg, hint=hint)
+    if options.rank_curve is not None and not isinstance(options.rank_curve, RankCurve):
+        options = replace(options, rank_curve=RankCurve.load(options.rank_curve))
     lm = as_lm(lm)
     if "generate" not in lm.capabilities:
         able = " and ".join(sorted(lm.capabilities)) or "do nothing"
@@ -162,12 +164,12 @@ def want(
     options = as_taught(options, lm, task=task.name, defaults=genes_asked)
     vocabulary, reading = _vocabulary(options, lm), reading_of(lm)
     controls, names, columns, own = _read_controls(task, options, n, reading=reading)
-    n = n or len(controls) or 1
+    sets = [one.name for one in task.asked_for if one.kind == "labels"]
+    n = n or len(controls) or _n_said(fields, sets) or 1
     told = with_organism(
         {}, task, own or vocabulary.names, given=(*fields, *columns), taught=reading
     )
     fields = {**fields, **told}
-    sets = [one.name for one in task.asked_for if one.kind == "labels"]
     joined = {name: value if isinstance(value, str | int) else "; ".join(value)
               for name, value in fields.items() if name in sets}  # fmt: skip
     said = {name: _spread(name, value, n) for name, value in {**fields, **joined}.items()} | columns
@@ -192,6 +194,16 @@ def listed(said: str) -> list[str]:
     ['B cell', 'CD4 T cell, naive']
     """
     return [one.strip() for one in said.split(";") if one.strip()]
+
+
+def _n_said(fields: Fields, sets: Sequence[str]) -> int:
+    """Count the cells that a list with one value a cell asks for; 0 where there is none."""
+    lists = (
+        len(value)
+        for name, value in fields.items()
+        if name not in sets and not isinstance(value, str | int)
+    )
+    return next(lists, 0)
 
 
 def _spread(name: str, value: str | int | Sequence[str], n: int) -> list[str]:

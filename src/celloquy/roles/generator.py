@@ -60,7 +60,8 @@ def generate(
     fields
         Values of the task's inputs: one for all cells, or a list with one a cell.
     n
-        Answers to write; `None` writes one a control cell, or one.
+        Answers to write; `None` writes one a control cell, else one a value of a list in
+        `fields`, else one.
     lm
         A loaded language model, or what :func:`celloquy.load_lm` takes; `None` takes
         celloquy-mini, which comes with this package.
@@ -83,8 +84,8 @@ def generate(
     ------
     InputError
         If the task is not answered with cells, an input has no value, there is no list of
-        genes, genes cannot be written by the tokenizer or do not fit, or `out` exists or is
-        the control cells' own file.
+        genes, genes cannot be written by the tokenizer or do not fit, the rank curve cannot be
+        read, or `out` exists or is the control cells' own file.
     """
     options = options or GenerateOptions()
     if out is not None:
