@@ -22,6 +22,7 @@ from celloquy.errors import InputError
 from celloquy.io import write_h5ad
 from celloquy.lm import load_lm
 from celloquy.roles import EncodeOptions, ReadOptions, TextSource
+from decoder_models import write_decoder
 from labelled_cells import labelled_cells, log1p_of
 from lm_models import write_encoder
 
@@ -112,6 +113,19 @@ def test_a_cell_that_expresses_nothing_has_a_vector_too(adata, options):
     assert np.linalg.norm(vectors[3]) == pytest.approx(1, abs=1e-5)
     by_genes = cq.encode(adata, key_added="X_g", options=replace(options, by="genes")).vectors
     np.testing.assert_array_equal(by_genes[3], 0)
+
+
+@pytest.mark.slow
+def test_an_empty_cell_that_a_decoder_cannot_read_is_named(adata, tmp_path):
+    lm = load_lm(f"hf:{write_decoder(tmp_path, family='gpt2')}", device="cpu")
+    adata.X = sp.csr_matrix(adata.X.multiply(np.arange(24)[:, None] != 3))
+    asked = TextSource(lm=lm, n_top_genes=5, pooling="mean")
+    told = replace(asked, obs_features=("cell_type",), pooling="genes")
+    for text, why in ((asked, "has no token"), (told, "names no gene")):
+        said = f"^Cell '{adata.obs_names[3]}': its prompt {why}"
+        with pytest.raises(InputError, match=said) as caught:
+            cq.encode(adata, options=EncodeOptions(text=text))
+        assert "leave out" in caught.value.hint
 
 
 def test_genes_that_do_not_fit_into_the_model_are_cut_and_counted(adata, tmp_path):

@@ -193,7 +193,7 @@ def _refuse_empty(ids: Sequence[NDArray[np.int32]]) -> None:
     empty = next((row for row, one in enumerate(ids) if len(one) == 0), None)
     if empty is not None:
         msg = f"Prompt {empty} of {len(ids)} has no token, so it has no vector."
-        raise InputError(msg, hint="leave out empty texts.")
+        raise InputError(msg, hint="leave out empty texts, and cells without a gene.")
 
 
 def _shortened(ids: NDArray[np.int32], encode: Encode, *, limit: int) -> NDArray[np.int32]:

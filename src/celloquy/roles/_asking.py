@@ -277,7 +277,9 @@ def told_where(names: Sequence[str], *, what: str = "cell") -> Iterator[None]:
         raise InputError(msg, hint=error.hint) from error
 
 
-_ROW = re.compile(r"\b(?P<what>prompt|row) (?P<row>\d+)\b(?P<colon>: )?", re.IGNORECASE)
+_ROW = re.compile(
+    r"\b(?P<what>prompt|row) (?P<row>\d+)\b(?: of \d+\b)?(?P<colon>: )?", re.IGNORECASE
+)
 
 
 def _told(error: Exception, names: Sequence[str], what: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from celloquy.lm import Decoder, HFModel, embed_texts, load_lm
-from celloquy.roles._asking import record_of_reading
+from celloquy.roles._asking import record_of_reading, told_where
 from celloquy.roles._taught import reading_of
 from celloquy.text import GeneOptions, Vocabulary, field_text, get_style, rank_cells
 from celloquy.text._gene_choice import rank_options
@@ -151,20 +151,27 @@ class SentenceReader:
     def embed(
         self, ranked: RankedCells, *, obs: pd.DataFrame | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Embed ranked cells, shape ``(n_obs, d)``, and count the genes that did not fit."""
+        """Embed ranked cells, shape ``(n_obs, d)``, and count the genes that did not fit.
+
+        Raises
+        ------
+        InputError
+            If a cell cannot be embedded; it is named where `obs` names it.
+        """
         column = self.source.text_column
         if column is not None and obs is not None:
             prompts: Sequence[Prompt | str] = [field_text(text) for text in obs[column]]
         else:
             features = self.source.obs_features
             prompts = self.style.prompts(ranked, obs=obs, obs_features=features)
-        embedded = embed_texts(
-            self.lm,
-            prompts,
-            pooling=self.source.pooling,
-            layer=self.source.layer,
-            cache=self.source.cache,
-        )
+        with told_where([] if obs is None else [str(name) for name in obs.index]):
+            embedded = embed_texts(
+                self.lm,
+                prompts,
+                pooling=self.source.pooling,
+                layer=self.source.layer,
+                cache=self.source.cache,
+            )
         return embedded.vectors, embedded.plan.n_names_cut
 
     def read(self, block: CellBlock, *, obs: pd.DataFrame | None = None) -> CellBlock:
