@@ -106,7 +106,8 @@ class NamedClusters:
 
     def __str__(self) -> str:
         n_named = int((self.table["name"] != UNKNOWN).sum())
-        lines = [f"{len(self.table)} clusters · {n_named} named, the others unknown"]
+        others = ", the others unknown" if n_named < len(self.table) else ""
+        lines = [f"{len(self.table)} clusters · {n_named} named{others}"]
         lines += [
             f"  {row['cluster']}: {row['name']} ({row['n_cells']:,} cells; {row['decided_by']})"
             for row in self.table.to_dict("records")

@@ -213,7 +213,8 @@ class Predicted:
     def __str__(self) -> str:
         counts = self.labels.value_counts()
         n_cells = int((self.table[f"{self.key}_genes_cut"] > 0).sum())
-        lines = [f"{len(self.table):,} cells · {self.coverage:.1%} labelled, the others unknown"]
+        others = ", the others unknown" if self.coverage < 1 else ""
+        lines = [f"{len(self.table):,} cells · {self.coverage:.1%} labelled{others}"]
         lines += [f"unknown as {why}: {n:,}" for why, n in self.record["unknown_because"].items()]
         if n_cells:
             n_genes = int(self.record["n_genes_cut"])

@@ -82,9 +82,10 @@ class Annotation:
 
     def __str__(self) -> str:
         overlap = self.overlap
+        others = ", the others unknown" if self.coverage < 1 else ""
         fitted = "fitted anew on the shared genes" if overlap.refitted else "as it was fitted"
         lines = [
-            f"{len(self.table):,} cells · {self.coverage:.1%} labelled, the others unknown",
+            f"{len(self.table):,} cells · {self.coverage:.1%} labelled{others}",
             f"{overlap.n_shared:,} of the reference's {overlap.n_genes:,} genes are measured "
             f"({overlap.share_of_expression:.1%} of its expression); reference {fitted}",
         ]
