@@ -246,7 +246,8 @@ def test_parts_of_another_run_are_refused(tmp_path):
     options = {"n": 2, "is_constrained": False, "out": tmp_path / "new.h5ad"}
     with pytest.raises(KeyboardInterrupt):
         made(ScriptedModel(answer=stop), **options)
-    with pytest.raises(InputError, match="holds the parts of another run"):
+    said = r"holds the parts of another run: `seed` was 0 and is 1\."
+    with pytest.raises(InputError, match=said):
         made(says("CD4"), seed=1, **options)
 
 

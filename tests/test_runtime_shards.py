@@ -130,7 +130,7 @@ def test_a_failing_shard_leaves_no_half_part_and_the_others_stay(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"config": {"n_top_genes": 200}}, r"`config.n_top_genes` was 100 and is 200"),
+        ({"config": {"n_top_genes": 200}}, r": `n_top_genes` was 100 and is 200"),
         ({"inputs": {"source": "b.h5ad"}}, r"`inputs.source` was \"cells.h5ad\" and is \"b.h5ad\""),
         ({"seed": 1}, r"`seed` was 0 and is 1"),
     ],

@@ -292,10 +292,13 @@ def _refuse_other(plan: ShardPlan, folder: Path) -> None:
     held, wanted = _written_plan(folder), plan.record()
     if held == wanted:
         return
-    differing = list(_differences(held, wanted))
+    # a setting is told by its own name, and once where the plan holds it twice, as the seed
+    told = (one.replace("`config.", "`", 1) for one in _differences(held, wanted))
+    differing = list(dict.fromkeys(told))
     shown = "; ".join(differing[:3]) + ("; …" if len(differing) > 3 else "")
     msg = f"The folder '{folder}' holds the parts of another run: {shown}."
-    raise InputError(msg, hint="choose another folder, or pass `overwrite=True` (`--overwrite`).")
+    hint = "ask as before to go on with it, choose another name, or pass `overwrite=True` "
+    raise InputError(msg, hint=f"{hint}(`--overwrite`) to begin anew.")
 
 
 def _differences(held: object, wanted: object, place: str = "") -> Iterator[str]:
