@@ -143,6 +143,18 @@ def test_its_cells_answer_alike_whatever_genes_come_first_and_whoever_stands_bes
     )
 
 
+@pytest.mark.slow
+def test_ensembl_ids_as_names_give_the_labels_of_the_symbols(lm, data_folder):
+    cells = read(data_folder / "cells" / "pbmc3k_10x_v1.h5ad")[:40].copy()
+    by_id = cells.copy()
+    by_id.var_names = cells.var["ensembl_id"].astype(str)
+    by_id.var.index.name = None
+    told, same = (predict(one, "cell_type", lm=lm).table for one in (cells, by_id))
+    is_equal = told["cell_type_celloquy"].astype(str) == same["cell_type_celloquy"].astype(str)
+    assert is_equal.mean() > 0.95
+    assert told["cell_type_celloquy"].nunique() > 2
+
+
 def unseen():
     adata = read(packaged_cells())
     cells = adata.raw.to_adata()
