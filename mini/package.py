@@ -78,6 +78,9 @@ def card(record: dict[str, Any], results: list[dict[str, Any]]) -> str:
         "are of cells, donors and a study that it never saw. The other tables are of models "
         "trained in the same way with another study left out; their weights are not shipped.",
         "",
+        "Its probabilities are tempered (1.3), by what a model trained in the same way gave on the "
+        "study that was left out for it; they are still too sure.",
+        "",
         "Not for medical use. Labels that it was never taught it cannot know; a cell of another "
         "type gets one of the labels that it is offered, or unknown.",
         "",
@@ -87,14 +90,15 @@ def card(record: dict[str, Any], results: list[dict[str, Any]]) -> str:
     lines += [
         "## What it learned from",
         "",
-        "| cells | study | licence | origin |",
-        "|---|---|---|---|",
+        "| study | licence | origin |",
+        "|---|---|---|",
     ]
-    lines += [
-        f"| `{one['file']}` | {one['study']} | {one['licence']} | {one['origin']} |"
+    rows = [
+        f"| {one['study']} | {one['licence']} | {one['origin']} |"
         for one in read_sources()
         if one["study"] != held
     ]
+    lines += dict.fromkeys(rows)
     return "\n".join([*lines, ""])
 
 
@@ -107,11 +111,12 @@ def measured(found: dict[str, Any]) -> list[str]:
         "labelled blood cells that the model learned from.",
         "",
     ]
+    names = {one["file"]: one.get("name", one["study"]) for one in read_sources()}
     for file, test in found["tests"].items():
         panels = [name for name in test if name != "n_obs"]
         whole, drawn = test[panels[0]], [test[name] for name in panels[1:]]
         lines += [
-            f"`{file}`, {test['n_obs']:,} cells:",
+            f"**{names[file]}**, {test['n_obs']:,} cells:",
             "",
             "| method | macro-F1 | accuracy | macro-F1 on 1,000 genes (draws) |",
             "|---|---|---|---|",

@@ -18,7 +18,7 @@ from labelled_cells import labelled_cells
 
 LISTED = [
     "annotated.h5ad", "composition.png", "confusion_bulk_labels.png", "confusion_cell_type.png",
-    "rank_expression.png", "reconstruction.png", "reliability_bulk_labels.png",
+    "generated.h5ad", "rank_expression.png", "reconstruction.png", "reliability_bulk_labels.png",
     "reliability_cell_type.png", "scores_bulk_labels.tsv", "scores_cell_type.tsv",
     "sentences.parquet", "top_genes.png", "umap_bulk_labels.png", "umap_cell_type_celloquy.png",
     "umap_cell_type_celloquy_score.png",
@@ -47,6 +47,10 @@ def test_the_demo_tells_and_writes_what_the_readme_says(tmp_path):
     assert "One study, split by cell" in told
     assert "were computed" in told
     assert "fewer than 20 cells" in told
+    found = re.search(r"labelled cell of this study: macro-F1 (0\.\d{3}), accuracy 0\.\d{3}", told)
+    assert float(found[1]) > 0.7
+    assert "240 new cells, 40 a type; words that are no gene, or repeat one: 0" in told
+    assert re.search(r"recognise \d\d\.\d% of them as their type, and \d\d\.\d% of the real", told)
     assert sorted(path.name for path in out.iterdir()) == LISTED
     for name in LISTED:
         assert f"  {name}" in told
@@ -61,6 +65,7 @@ def check_files(out):
     for path in out.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
     assert len(read_sentences(out / "sentences.parquet")) == 700
+    assert ad.read_h5ad(out / "generated.h5ad").n_obs == 240
     cells = ad.read_h5ad(out / "annotated.h5ad")
     assert cells.obsm["X_celloquy"].shape == (700, 384)
     score = cells.obs["bulk_labels_celloquy_score"]
