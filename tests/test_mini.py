@@ -149,7 +149,9 @@ def test_ensembl_ids_as_names_give_the_labels_of_the_symbols(lm, data_folder):
     by_id = cells.copy()
     by_id.var_names = cells.var["ensembl_id"].astype(str)
     by_id.var.index.name = None
-    told, same = (predict(one, "cell_type", lm=lm).table for one in (cells, by_id))
+    # the likeliest label: a few ids of this file are retired (CCL5's), so scores shift a little
+    options = PredictOptions(min_score=0.0)
+    told, same = (predict(one, "cell_type", lm=lm, options=options).table for one in (cells, by_id))
     is_equal = told["cell_type_celloquy"].astype(str) == same["cell_type_celloquy"].astype(str)
     assert is_equal.mean() > 0.95
     assert told["cell_type_celloquy"].nunique() > 2
