@@ -339,6 +339,7 @@ def test_in_a_shell_a_refused_file_ends_with_1_and_is_told_without_colour(scaled
     assert told.stderr == ""
 
 
+@pytest.mark.slow
 def test_in_a_shell_sentences_are_written_and_an_error_is_told(cells, tmp_path):
     first = shell("sentences", cells, "--out", tmp_path / "sätze.parquet", "--style", "celloquy")
     assert first.returncode == 0, first.stderr

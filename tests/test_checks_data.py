@@ -12,7 +12,7 @@ import pytest
 from celloquy.checks import check
 from celloquy.knowledge import data_add
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 MOUSE = {"mouse_bone_marrow_baccin_362", "mouse_brain_merfish_1000_1122genes"}
 FILES = (

@@ -277,6 +277,7 @@ def test_large_text_and_matrices_by_gene_go_to_a_temporary_file_and_it_is_said(
         np.testing.assert_allclose(found, counts.toarray(), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_every_file_of_the_data_folder_streams_as_anndata_reads_it(data_folder):
     files = sorted((data_folder / "cells").glob("*.h5ad"))

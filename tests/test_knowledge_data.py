@@ -24,7 +24,7 @@ from celloquy.knowledge import (
     to_symbols,
 )
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 TABLES = {
     "hgnc": ["hgnc_complete_set.txt.gz"],

@@ -143,6 +143,7 @@ def test_a_cell_alone_and_among_others_is_the_same(family):
         assert alone.logp[0] == pytest.approx(together.logp[row], abs=1e-3)
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(
     order=st.permutations(range(5)), budget=st.sampled_from([None, 60, 200]), n=st.integers(1, 18)

@@ -154,6 +154,7 @@ def run(script, *arguments):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs limits on the size of files")
 def test_a_full_disk_is_told_and_leaves_no_half_file(reference, adata, tmp_path):
     write_h5ad(adata, tmp_path / "cells.h5ad")
