@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from celloquy.apps._demo_mini import ASKED
+from celloquy.apps._demo_mini import blood_labels
 from celloquy.apps.demo import packaged_cells
 from celloquy.evaluation import coarse_blood_types, measure_annotation
 from celloquy.io import read
@@ -110,9 +110,9 @@ def test_it_names_the_cells_of_a_study_that_it_never_saw(lm):
     known = cells[cells.obs["cell_type"].notna()].copy()
     options = PredictOptions(min_score=0.0)
     found = predict(
-        known, "cell_type", lm=lm, labels=list(ASKED), key_added="mini", options=options
+        known, "cell_type", lm=lm, labels=list(blood_labels(lm)), key_added="mini", options=options
     )
-    told = found.table["mini"].astype(str).map(ASKED)
+    told = found.table["mini"].astype(str).map(blood_labels(lm))
     measured = measure_annotation(known.obs["cell_type"].astype(str), told)
     majority = known.obs["cell_type"].value_counts(normalize=True).iloc[0]
     assert measured.accuracy > majority + 0.3
@@ -135,7 +135,9 @@ def test_its_cells_answer_alike_whatever_genes_come_first_and_whoever_stands_bes
     cells = unseen()[:40]
     turned = cells[::-1, ::-1].copy()
     tables = [
-        predict(one.copy(), "cell_type", lm=lm, labels=list(ASKED), key_added="mini").table
+        predict(
+            one.copy(), "cell_type", lm=lm, labels=list(blood_labels(lm)), key_added="mini"
+        ).table
         for one in (cells, turned)
     ]
     pd.testing.assert_series_equal(
