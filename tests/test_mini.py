@@ -146,6 +146,7 @@ def test_its_cells_answer_alike_whatever_genes_come_first_and_whoever_stands_bes
 
 
 @pytest.mark.slow
+@pytest.mark.data
 def test_ensembl_ids_as_names_give_the_labels_of_the_symbols(lm, data_folder):
     cells = read(data_folder / "cells" / "pbmc3k_10x_v1.h5ad")[:40].copy()
     by_id = cells.copy()
