@@ -308,6 +308,7 @@ def test_a_decoder_of_a_folder_writes_beside_the_baselines_and_a_run_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.data
 def test_held_out_blood_cells_are_recognised_and_shuffled_labels_are_not(data_folder, tmp_path):
     suite = load_suite("generation").smaller()
     records = run_suite(suite, data_folder, out=tmp_path)
