@@ -47,7 +47,7 @@ def test_a_line_holds_the_default_the_best_baseline_and_the_best_with_a_language
     assert line.default == "0.650 [0.600, 0.700]"
     assert line.baseline == "0.550 [0.500, 0.600] title of logistic"
     assert line.lm == "0.350 [0.300, 0.400] title of X logistic"
-    assert line.answer == "X<b>: adds nothing (-0.600 [-0.600, -0.600])"
+    assert line.answer == "X<b>: too few units to say (-0.600 [-0.600, -0.600])"
 
 
 def test_a_suite_without_a_language_model_says_so(index):
@@ -62,6 +62,7 @@ def test_the_pages_link_to_each_suite_and_escape_names(index, tmp_path):
     assert '<a href="two/report.html">two</a>' in page
     assert "X&lt;b&gt;" in page
     assert "X<b>" not in page
+    assert "over 6 units or more" in page
     assert "| [one](one/report.md) | donors | macro-F1 ↑ |" in paths[1].read_text(encoding="utf-8")
     found = json.loads(paths[2].read_text())
     assert found["lines"][0]["default"] == "0.650 [0.600, 0.700]"

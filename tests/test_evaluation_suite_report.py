@@ -14,6 +14,7 @@ from celloquy.evaluation._report_axis import axis_of
 from celloquy.evaluation._suite_answers import what_lms_add
 from celloquy.evaluation._suite_job import Metric
 from celloquy.evaluation._suite_labels import LabelsJob
+from celloquy.evaluation._suite_perturbation import PerturbationJob
 from celloquy.evaluation._suite_summary import Results, result_table, unit_interval
 from suite_cells import write_suite
 
@@ -39,13 +40,13 @@ def table_of(records, metrics=LabelsJob.metrics):
     return Results(result_table(records, metrics), metrics)
 
 
-CASES = [("a", "b"), ("b", "a"), ("a", "c")]
+CASES = [("a", "b"), ("b", "a"), ("a", "c"), ("c", "a"), ("b", "c"), ("c", "b")]
 
 
 def results(method, values, **settings):
-    units = ["a to b", "b to a", "a to c"]
-    return [result(method, case, value, unit=unit, **settings)
-            for case, value, unit in zip(CASES, values, units, strict=True)]  # fmt: skip
+    """Make one result a value, each on a unit of its own."""
+    return [result(method, case, value, unit=" to ".join(case), **settings)
+            for case, value in zip(CASES[: len(values)], values, strict=True)]  # fmt: skip
 
 
 def test_a_mean_is_over_cases_and_its_interval_over_units():
@@ -81,30 +82,89 @@ def test_a_difference_is_taken_on_the_cases_that_both_were_measured_on():
     found = table_of(records).difference("one", "other", kind="independent studies")
     assert found.difference == pytest.approx(0.0)
     assert (found.n_cases, found.n_better, found.n_units, found.n_units_better) == (2, 1, 2, 1)
-    assert found.verdict == "level"
+    assert found.verdict == "too few"
     assert table_of(records).difference("one", "none", kind="independent studies") is None
 
 
 @pytest.mark.parametrize(
-    ("of_lm", "begins"),
+    ("gaps", "begins", "short"),
     [
-        ([0.8, 0.8, 0.9], "It adds: "),
-        ([0.3, 0.3, 0.3], "It adds nothing: "),
-        ([0.9, 0.3, 0.5], "No difference is shown: "),
+        # all of six units on one side: 2 of 64 choices of signs are as extreme, p = 0.031
+        ([0.1, 0.2, 0.3, 0.15, 0.25, 0.35], "It adds: ", "adds ("),
+        ([-0.1, -0.2, -0.3, -0.15, -0.25, -0.35], "It adds nothing: ", "adds nothing ("),
+        # the interval leaves out 0, but 4 of 64 are as extreme, p = 0.062
+        ([-0.01, 0.2, 0.3, 0.15, 0.25, 0.35], "No difference is shown: ", "no difference is shown"),
+        ([0.01, -0.2, -0.3, -0.15, -0.25, -0.35], "No difference is shown: ", "no difference"),
+        ([0.3, -0.3, 0.2, -0.25, 0.1, -0.05], "No difference is shown: ", "no difference is shown"),
+        # of five units p cannot be below 2 / 32
+        ([0.1, 0.2, 0.3, 0.15, 0.25], "Too few units to say: ", "too few units to say ("),
+        ([-0.1, -0.2, -0.3, -0.15, -0.25], "Too few units to say: ", "too few units to say ("),
     ],
 )
-def test_whether_a_language_model_adds_anything_follows_from_the_interval(of_lm, begins):
+def test_whether_a_language_model_adds_anything_follows_from_interval_p_and_units(
+    gaps, begins, short
+):
+    of_lm = [0.5 + gap for gap in gaps]
     records = [
-        *results("logistic", [0.5, 0.5, 0.6]),
-        *results("majority", [0.1, 0.1, 0.1]),
+        *results("logistic", [0.5] * len(gaps)),
+        *results("majority", [0.1] * len(gaps)),
         *results("X logistic", of_lm, role="language model", lm="X"),
-        *results("X shuffled", [0.2, 0.2, 0.2], role="control", lm="X"),
+        *results("X shuffled", [0.01] * len(gaps), role="control", lm="X"),
     ]
     answer = what_lms_add(table_of(records), LabelsJob)[0]
     assert answer.sentences()[0].startswith(begins)
+    assert answer.short.startswith(short)
     assert answer.over_best.second == "title of logistic"
-    assert answer.more["order"][1].difference == pytest.approx(np.mean(of_lm) - 0.2)
+    assert answer.more["order"][1].difference == pytest.approx(np.mean(of_lm) - 0.01)
     assert "names" not in answer.more
+
+
+GAINS = [0.1, 0.2, 0.3, 0.15, 0.25, 0.35]
+
+
+@pytest.mark.parametrize("control", ["shuffled", "renamed"])
+def test_what_its_own_control_does_as_well_is_not_what_a_language_model_adds(control):
+    of_lm = [0.5 + gain for gain in GAINS]
+    as_well = [value + gap for value, gap in zip(of_lm, [0, 0.1, -0.1, 0.05, -0.2, 0], strict=True)]
+    worse = {"shuffled": [0.3] * 6, "renamed": [0.3] * 6, control: as_well}
+    records = [
+        *results("default", [0.5] * 6, role="default"),
+        *results("X logistic", of_lm, role="language model", lm="X"),
+        *results("X with-default", [value + 0.01 for value in of_lm], role="language model",
+                 lm="X"),
+        *results("X shuffled", worse["shuffled"], role="control", lm="X"),
+        *results("X renamed", worse["renamed"], role="control", lm="X"),
+    ]  # fmt: skip
+    answer = what_lms_add(table_of(records), LabelsJob)[0]
+    assert (answer.over_best.verdict, answer.verdict) == ("ahead", "control")
+    assert answer.controls == ("order", "names")
+    assert answer.sentences()[0].startswith("It is ahead, but not shown to be ahead of its own con")
+    assert answer.short.startswith("ahead, but not shown to be ahead of its own control (+0.2")
+    assert answer.to_dict()["verdict"] == "control"
+
+
+def test_a_control_speaks_for_the_methods_that_read_the_same():
+    records = [
+        *results("mean", [0.5] * 6),
+        *results("X ridge", [0.5 + gain for gain in GAINS], role="language model", lm="X"),
+        *results("X shuffled", [0.5] * 6, role="control", lm="X"),
+        *results("X summaries-ridge", [0.5] * 6, role="language model", lm="X"),
+        *results("X summaries-shuffled", [0.5] * 6, role="control", lm="X"),
+    ]
+    answer = what_lms_add(table_of(records), PerturbationJob)[0]
+    assert (answer.verdict, answer.controls) == ("ahead", ("names",))
+    assert answer.more["paragraphs"][1].difference == 0
+
+
+def test_a_model_whose_controls_were_not_measured_says_so():
+    records = [
+        *results("logistic", [0.5] * 6),
+        *results("shuffled", [0.9] * 6, role="control"),  # of co-expression, not of the model
+        *results("X ridge", [0.5 + gain for gain in GAINS], role="language model", lm="X"),
+    ]
+    answer = what_lms_add(table_of(records), PerturbationJob)[0]
+    assert (answer.verdict, answer.controls, answer.more) == ("ahead", (), {})
+    assert answer.sentences()[-1].startswith("No control of its own was measured")
 
 
 def test_a_difference_has_as_many_digits_as_its_metric():
@@ -125,15 +185,15 @@ def with_errors(records):
 
 def test_where_low_is_better_the_lowest_comes_first_and_is_ahead():
     records = with_errors([
-        *results("good", [0.9, 0.8, 0.9]),
-        *results("bad", [0.1, 0.2, 0.2]),
-        *results("X embedding", [0.3, 0.3, 0.3], role="language model", lm="X"),
+        *results("good", [0.9, 0.8, 0.9, 0.9, 0.8, 0.9]),
+        *results("bad", [0.1, 0.2, 0.2, 0.1, 0.2, 0.2]),
+        *results("X embedding", [0.3] * 6, role="language model", lm="X"),
     ])  # fmt: skip
     found = table_of(records, LOW)
     assert found.summary()["method"].tolist() == ["good", "X embedding", "bad"]
     gap = found.difference("good", "bad", kind="independent studies")
     assert gap.difference == pytest.approx(-0.7)
-    assert (gap.verdict, gap.n_better, gap.n_units_better) == ("ahead", 3, 3)
+    assert (gap.verdict, gap.n_better, gap.n_units_better) == ("ahead", 6, 6)
     assert found.difference("bad", "good", kind="independent studies").verdict == "behind"
     answer = what_lms_add(found, LabelsJob)[0]
     assert answer.over_best.second == "title of good"
@@ -244,13 +304,16 @@ def test_the_page_is_whole_fetches_nothing_and_escapes_names(report, tmp_path):
     assert "<i>nowhere</i>" not in page
     assert "X&lt;b&gt;" in page
     assert "Does the language model add anything?" in page
+    assert "over 6 units or more" in page
 
 
 def test_the_markdown_holds_every_method_and_case(report):
     text = str(report)
     assert "| **title of default** | 0.700 |" in text
     assert "| a | b | 0.700 | 0.600 | 0.500 |" in text
-    assert "It adds nothing" in text
+    assert "- Too few units to say: its best method (title of X logistic)" in text
+    assert '"It adds" is said only where, over 6 units or more' in text
+    assert "With 5 units p cannot be below 0.062" in text
 
 
 def test_the_json_is_strict_and_holds_no_nan(report, tmp_path):
@@ -261,7 +324,7 @@ def test_the_json_is_strict_and_holds_no_nan(report, tmp_path):
 
     found = json.loads((tmp_path / "report.json").read_text(), parse_constant=refuse)
     assert len(found["results"]) == 9
-    assert found["language_models"][0]["over_best"]["verdict"] in {"behind", "level"}
+    assert found["language_models"][0]["over_best"]["verdict"] == "too few"
     per_label = found["details"]["independent studies"][0]["per_label"]
     # of 6 T cells 3 are called B: recall 1/2; all 6 B are found among 9 called B: precision 2/3
     assert per_label[0]["precision"] == pytest.approx(2 / 3)

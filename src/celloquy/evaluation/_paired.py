@@ -13,6 +13,10 @@ from celloquy.evaluation._intervals import N_RESAMPLES, Interval, mean_interval
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+LEVEL = 0.05
+"""A p below this is called a difference."""
+LEAST_GROUPS = 6
+"""Fewest groups whose two-sided test can go below :data:`LEVEL`: 2 / 2⁶ = 0.031."""
 _ENUMERATED = 12
 """Up to this many differences with ties, every choice of signs is tried (4,096)."""
 
@@ -133,7 +137,22 @@ def _tests(gap: NDArray[np.float64]) -> tuple[float, float]:
 def _notes(n_groups: int, n_moved: int) -> list[str]:
     if n_groups < 2:
         return ["One group is no test: the difference stands without one."]
-    least = 2.0 ** (1 - n_moved) if n_moved else 1.0
-    if least > 0.05:
-        return [f"With {n_moved} groups that differ, no p can be below {least:.3g}."]
+    if n_moved < LEAST_GROUPS:
+        return [f"With {n_moved} groups that differ, no p can be below {least_p(n_moved):.3g}."]
     return []
+
+
+def least_p(n_groups: int) -> float:
+    """Give the least p of either two-sided test: all groups on one side.
+
+    Parameters
+    ----------
+    n_groups
+        Groups that differ.
+
+    Examples
+    --------
+    >>> [least_p(n) for n in (0, 1, 5, 6)]
+    [1.0, 1.0, 0.0625, 0.03125]
+    """
+    return min(1.0, 2.0 ** (1 - n_groups))

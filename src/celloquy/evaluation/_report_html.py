@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from celloquy.evaluation._report_rows import case_cells, summary_cells, summary_columns
 from celloquy.evaluation._report_svg import forest, legend, reliability
-from celloquy.evaluation._suite_answers import NOT_MEASURED
+from celloquy.evaluation._suite_answers import NOT_MEASURED, RULE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -107,7 +107,7 @@ def _answers(report: SuiteReport) -> list[str]:
         said.append(f"<h3>{escape(answer.lm)}, {escape(answer.kind)}</h3><ul>")
         said += [f"<li>{escape(sentence)}</li>" for sentence in answer.sentences()]
         said.append("</ul>")
-    return said
+    return [*said, f"<p>{escape(RULE)}</p>"]
 
 
 def _summary(report: SuiteReport, rows: pd.DataFrame) -> str:

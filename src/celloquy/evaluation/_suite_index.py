@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from celloquy.evaluation._report_html import html_page, table_that_sorts
 from celloquy.evaluation._report_rows import markdown_row, number_with_interval
-from celloquy.evaluation._suite_answers import NOT_MEASURED
+from celloquy.evaluation._suite_answers import NOT_MEASURED, RULE
 from celloquy.evaluation._suite_report import write_pages
 from celloquy.evaluation._suite_summary import DEFAULT_ROLE, LM_ROLE
 
@@ -25,7 +25,7 @@ NOTE = (
     "One line a suite and kind of cases: the headline of the default, of the best baseline and of "
     "the best method with a language model, each with its 95 % interval over units where there are "
     "two or more. The last column is the best method with a language model minus the best without "
-    "one, on the cases of both."
+    f"one, on the cases of both. {RULE}"
 )
 NO_SIDE = "Neither way is better, so nothing is asked."
 _HEADS = (

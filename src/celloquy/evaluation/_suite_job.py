@@ -86,6 +86,9 @@ class Comparison:
     """Another one of them, or one of ``known_methods``."""
     words: str
     """What the difference says; the sentence goes on with a colon and the number."""
+    of: tuple[str, ...] = ()
+    """Methods that read what these two read; empty for all. If `second` is a control, the language
+    model adds something by one of them only where `first` is ahead of that control."""
 
 
 class Job(ABC):

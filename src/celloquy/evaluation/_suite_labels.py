@@ -55,9 +55,10 @@ class LabelsJob(Job):
         Comparison("over_default", "with-default", "default",
                    "The default joined with it, against the default alone"),
         Comparison("order", "logistic", "shuffled",
-                   "What the order of genes gives it, against any order"),
+                   "What the order of genes gives it, against any order", HEADS_OF_LM),
         Comparison("names", "logistic", "renamed",
-                   "What the names of genes give it, against the names of other genes"),
+                   "What the names of genes give it, against the names of other genes",
+                   HEADS_OF_LM),
     )  # fmt: skip
 
     def __init__(self, suite: Suite, folder: Path, models: SuiteModels) -> None:

@@ -13,7 +13,7 @@ from celloquy.evaluation._gene_vectors import (
 )
 from celloquy.evaluation._perturbation_baselines import measure_halves, target_genes
 from celloquy.evaluation._perturbation_metrics import measure_effects
-from celloquy.evaluation._suite_job import CaseResult, Job, Metric
+from celloquy.evaluation._suite_job import CaseResult, Comparison, Job, Metric
 from celloquy.evaluation._suite_perturbation_folds import SEPARATOR, HeldOut
 from celloquy.evaluation._suite_perturbation_methods import (
     FILLED,
@@ -68,6 +68,14 @@ class PerturbationJob(Job):
     known_methods: ClassVar = METHODS
     known_lm_methods: ClassVar = LM_METHODS
     units: ClassVar = "perturbations"
+    comparisons: ClassVar = (
+        Comparison("names", "ridge", SHUFFLED,
+                   "What the names of genes give it, against the names of other genes",
+                   ("ridge", "nearest")),
+        Comparison("paragraphs", f"{SUMMARIES}ridge", f"{SUMMARIES}{SHUFFLED}",
+                   "What paragraphs of genes give it, against paragraphs of other genes",
+                   (f"{SUMMARIES}ridge", f"{SUMMARIES}nearest")),
+    )  # fmt: skip
 
     def __init__(self, suite: Suite, folder: Path, models: SuiteModels) -> None:
         super().__init__(suite, folder, models)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from celloquy._runtime import atomic_path
+from celloquy.evaluation._paired import LEAST_GROUPS, least_p
 from celloquy.evaluation._report_html import html_report
 from celloquy.evaluation._report_rows import (
     case_cells,
@@ -20,7 +21,7 @@ from celloquy.evaluation._report_rows import (
     summary_cells,
     summary_columns,
 )
-from celloquy.evaluation._suite_answers import NOT_MEASURED, LmAnswer, what_lms_add
+from celloquy.evaluation._suite_answers import NOT_MEASURED, RULE, LmAnswer, what_lms_add
 from celloquy.evaluation._suite_details import (
     cells_of,
     confusion_table,
@@ -39,10 +40,6 @@ if TYPE_CHECKING:
 
     from celloquy.evaluation._suite import Suite
     from celloquy.learn import Reliability
-
-
-FEW_UNITS = 5
-"""With fewer units than this, an interval says little."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +87,12 @@ class SuiteReport:
         else:
             units = JOBS[self.suite.measures].units
             said += f"Intervals draw {n_units} units ({units}) again"
-            said += ", too few to say much." if n_units < FEW_UNITS else "."
+            said += ", too few to say much." if n_units < LEAST_GROUPS else "."
         if (rows["against_default"] != "").any():
             said += " What a method has more or less than the default is taken on its own draws."
         if rows["wilcoxon_p"].notna().any():
             said += f" p: Wilcoxon signed-rank test of the same over {n_units} units, not "
-            said += (
-                f"corrected for {len(rows)} methods; it cannot be below {2.0 ** (1 - n_units):.2g}."
-            )
+            said += f"corrected for {len(rows)} methods; it cannot be below {least_p(n_units):.2g}."
         table = self.results.table
         part = table[table["kind"] == kind].drop_duplicates("case")
         n_out, too_few = int(part["n_left_out"].sum()), sorted(set(part["too_few"]) - {""})
@@ -126,8 +121,7 @@ class SuiteReport:
             lines += [f"{answer.lm}, {answer.kind}:", ""]
             lines += [f"- {sentence}" for sentence in answer.sentences()]
             lines.append("")
-        if not self.answers:
-            lines += [NOT_MEASURED, ""]
+        lines += [RULE if self.answers else NOT_MEASURED, ""]
         for kind in self.summary["kind"].unique():
             rows = self.summary[self.summary["kind"] == kind]
             lines += [f"## {kind[0].upper()}{kind[1:]}", "", self.note_of(kind), ""]

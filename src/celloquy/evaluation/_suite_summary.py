@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from celloquy.evaluation._intervals import Interval, drawn_groups, interval_of
-from celloquy.evaluation._paired import PairedTest, paired_test
+from celloquy.evaluation._paired import LEAST_GROUPS, LEVEL, PairedTest, paired_test
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,10 +52,17 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """``"ahead"``, ``"behind"``, ``"level"`` (the interval holds 0), or ``"untold"``."""
+        """``"ahead"``, ``"behind"``, ``"level"``, ``"too few"`` or ``"untold"``.
+
+        Ahead and behind need an interval without 0 and a Wilcoxon p below 0.05; of fewer than six
+        units no p is below that, so they are too few. Without an interval nothing is told.
+        """
         if self.interval is None or not self.better:
             return "untold"
-        if self.interval.low <= 0 <= self.interval.high:
+        if self.n_units < LEAST_GROUPS:
+            return "too few"
+        differs = self.test is not None and self.test.wilcoxon_p < LEVEL
+        if not differs or self.interval.low <= 0 <= self.interval.high:
             return "level"
         return "ahead" if (self.interval.low > 0) == (self.better != "low") else "behind"
 
