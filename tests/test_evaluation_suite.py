@@ -152,12 +152,12 @@ def test_a_language_model_that_scores_is_asked_for_the_label(folder, tmp_path):
 def test_results_of_other_cells_are_refused_and_replaced_only_if_asked(run, suite, folder):
     out, _ = run
     other = suite.model_copy(update={"n_cells": 30, "seeds": (0,), "methods": ("majority",)})
-    with pytest.raises(InputError, match="result of other cells or settings"):
+    with pytest.raises(InputError, match=r"is a result of other cells or settings\.\nhint"):
         run_suite(other, folder, out=out)
     path = next((out / "cells").glob("majority*"))
     text = path.read_text()
     path.write_text(text[: len(text) // 2])
-    with pytest.raises(InputError, match="result of other cells or settings"):
+    with pytest.raises(InputError, match="is broken, or no result of this version"):
         run_suite(suite, folder, out=out)
     replaced = run_suite(suite, folder, out=out, overwrite=True)
     assert len(replaced) == 24

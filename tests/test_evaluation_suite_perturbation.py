@@ -12,6 +12,7 @@ from celloquy.evaluation import load_suite, run_suite
 from celloquy.evaluation._gene_vectors import nearest_predictions
 from celloquy.evaluation._perturbation_cells import Context
 from celloquy.evaluation._perturbation_metrics import measure_effects
+from celloquy.evaluation._suite_job import NotApplicable
 from celloquy.evaluation._suite_lms import SuiteModels
 from celloquy.evaluation._suite_perturbation import PerturbationJob
 from celloquy.evaluation._suite_perturbation_folds import Fold
@@ -97,7 +98,7 @@ def table(job):
     for case in job.cases():
         for method in job.methods():
             found = job.measure(case, method)
-            if found is not None:
+            if not isinstance(found, NotApplicable):
                 told = {"kind": case.kind, "seed": case.seed, "n_obs": found.n_obs}
                 rows.append({"method": method.name, **told, **found.metrics})
     return pd.DataFrame(rows)
@@ -169,6 +170,24 @@ def test_methods_answer_only_where_they_have_something_of_their_own_to_say(table
     assert kinds["filled"] == {unseen}
     assert kinds["ridge"] == {single, unseen}
     assert kinds["halves"] == kinds["mean"] == {single, seen, unseen}
+
+
+@pytest.mark.parametrize(
+    ("name", "pair", "why"),
+    [
+        ("additive", False, "of a single perturbation it says no more than another method"),
+        ("additive", True, "not all of its genes were perturbed alone"),
+        ("ridge", True, "all of its genes were learnt from"),
+    ],
+)
+def test_a_method_with_nothing_to_say_gives_the_reason(job, name, pair, why):
+    method = next(one for one in job.methods() if one.name == name)
+    told = {
+        found.why
+        for case in job.cases()
+        if (case.fold < 0) == pair and isinstance(found := job.measure(case, method), NotApplicable)
+    }
+    assert told == {why}
 
 
 def test_changes_that_add_up_are_found_by_adding(table):
@@ -247,8 +266,11 @@ def test_a_language_model_describes_the_genes_and_paragraphs_are_read_where_they
     data_add("summaries", tmp_path / "s.tsv")
     found = run_suite(few, folder, out=tmp_path / "two", lms=[lm])
     read = [r for r in found if r["method"]["name"].endswith("summaries-nearest")]
-    assert len(read) == 14  # six genes and a pair with an unseen one, in two lines
-    assert {len(r["summaries"]) for r in read} == {12}
+    apart = [r for r in read if "not_applicable" in r]
+    assert {r["not_applicable"] for r in apart} == {"all of its genes were learnt from"}
+    measured = [r for r in read if "metrics" in r]
+    assert len(measured) == 14  # six genes and a pair with an unseen one, in two lines
+    assert {len(r["summaries"]) for r in measured} == {12}
 
 
 @pytest.mark.data
@@ -256,7 +278,11 @@ def test_a_language_model_describes_the_genes_and_paragraphs_are_read_where_they
 def test_norman_in_small_has_a_guess_at_one_half_and_a_ceiling_above_all(data_folder, tmp_path):
     found = run_suite(load_suite("perturbation").smaller(), data_folder, out=tmp_path)
     rows = pd.DataFrame(
-        [{"method": r["method"]["name"], **r["case"], **r["metrics"]} for r in found]
+        [
+            {"method": r["method"]["name"], **r["case"], **r["metrics"]}
+            for r in found
+            if "metrics" in r
+        ]
     )
     single = rows[rows["kind"] == "Norman 2019, an unseen gene"]
     means = single.groupby("method")["centroid_accuracy"].mean()

@@ -65,7 +65,7 @@ def measure_suite(
     options
         How language models run.
     overwrite
-        Whether results of other cells or settings are measured anew.
+        Whether results of other cells, settings or code are measured anew.
     """
     suite = _suite(source, small=small)
     folder = data_folder(data)
@@ -111,7 +111,7 @@ def measure_all(
     options
         How language models run.
     overwrite
-        Whether results of other cells or settings are measured anew.
+        Whether results of other cells, settings or code are measured anew.
     """
     folder = data_folder(data)
     for name in known_suites():

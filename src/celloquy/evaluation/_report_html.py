@@ -5,7 +5,13 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from celloquy.evaluation._report_rows import case_cells, summary_cells, summary_columns
+from celloquy.evaluation._report_rows import (
+    NOT_APPLICABLE,
+    NOT_APPLICABLE_HEADS,
+    case_cells,
+    summary_cells,
+    summary_columns,
+)
 from celloquy.evaluation._report_svg import forest, legend, reliability
 from celloquy.evaluation._suite_answers import NOT_MEASURED, RULE
 
@@ -62,6 +68,11 @@ def html_report(report: SuiteReport) -> str:
         ]
         for detail in report.details[str(kind)]:
             body += _detail(detail)
+    if report.not_applicable:
+        skipped: list[tuple[list[Cell], str]] = [
+            ([str(value) for value in row.values()], "") for row in report.not_applicable
+        ]
+        body += [f"<h2>{NOT_APPLICABLE}</h2>", table_that_sorts(NOT_APPLICABLE_HEADS, skipped)]
     body += ["<h2>Sets of cells</h2>", _sets(report)]
     summary = " ".join(report.suite.summary.split())
     return html_page(

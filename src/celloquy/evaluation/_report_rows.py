@@ -91,6 +91,11 @@ def number_with_interval(row: pd.Series, headline: Metric) -> str:
     return f"{said} [{low}, {high}]"
 
 
+NOT_APPLICABLE = "Not applicable"
+NOT_APPLICABLE_HEADS = ("cases", "method", "number", "because")
+"""Heads of the table of what was not measured."""
+
+
 def markdown_row(cells: Iterable[object]) -> str:
     """Write one row of a Markdown table."""
     return f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |"

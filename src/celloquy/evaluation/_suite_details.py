@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,25 @@ def shown_methods(results: Results, kind: str) -> list[str]:
         *(results.best([LM_ROLE], kind=kind, lm=lm) for lm in lms),
     ]
     return list(dict.fromkeys(name for name in chosen if name))
+
+
+def not_applicable(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Count what was not measured: one row a kind, method and reason, in the order it was met.
+
+    Parameters
+    ----------
+    records
+        What :func:`run_suite` gave.
+    """
+    counted = Counter(
+        (found["case"]["kind"], found["method"]["title"], found["not_applicable"])
+        for found in records
+        if "not_applicable" in found
+    )
+    return [
+        {"kind": kind, "title": title, "n_cases": n, "why": why}
+        for (kind, title, why), n in counted.items()
+    ]
 
 
 def cells_of(records: Sequence[dict[str, Any]], *, method: str, kind: str) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from celloquy.evaluation._generated_metrics import Judge
 from celloquy.evaluation._generated_words import measure_words
 from celloquy.evaluation._methods import Method, lm_title
 from celloquy.evaluation._suite_generation_cells import Sides, generation_cases, sides_of
-from celloquy.evaluation._suite_job import CaseResult, Job, Metric
+from celloquy.evaluation._suite_job import CaseResult, Job, Metric, NotApplicable
 from celloquy.learn import CellBlock
 from celloquy.roles import GenerateOptions, generate
 from celloquy.text import RankCurve
@@ -108,7 +108,7 @@ class GenerationJob(Job):
                 ]
         return made
 
-    def measure(self, case: Case, method: Method) -> CaseResult | None:
+    def measure(self, case: Case, method: Method) -> CaseResult | NotApplicable:
         """Make as many cells of each type as the held-out half has, and judge them.
 
         Parameters
@@ -124,13 +124,13 @@ class GenerationJob(Job):
             ranks_as or self._median_of(method.lm) is not None
         )
         if method.lm and is_ranked_otherwise:
-            return None
+            return NotApplicable("genes of this case are not ranked as it ranks them")
         sides, judge = self._parted(case)
         began = time.perf_counter()
         made, words = self._made(method, sides, case)
         seconds = time.perf_counter() - began
         if made is None:
-            return None
+            return NotApplicable("the training study has no counts")
         order = self._median_of(ranks_as) if ranks_as and not method.lm else None
         cut = made.as_sentences(self.suite.n_top_genes, median_of=order)
         found, per_label = judge.measure(cut)

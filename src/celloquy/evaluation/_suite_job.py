@@ -14,6 +14,7 @@ language model adds anything; the report. So a job
   ``known_lm_methods`` when the suite is read;
 - says in ``comparisons`` what else tells whether a language model adds anything (its controls);
 - measures a method on a case: metrics by name. One that is not defined there is NaN, or left out.
+  A method that has nothing to say on a case is :class:`NotApplicable` there, with the reason.
   The headline of a kind is the first of ``metrics`` that has a number there.
 
 Methods of the roles "control" and "ceiling" are shown, and never stand for the best without a
@@ -72,6 +73,14 @@ class CaseResult:
     """Time of the method alone; `None` takes the time of the whole measurement."""
     more: dict[str, Any] = field(default_factory=dict)
     """What the record keeps besides: plain values, as JSON holds them."""
+
+
+@dataclass(frozen=True)
+class NotApplicable:
+    """A method has nothing to say on a case: kept as a result, so that it is not asked again."""
+
+    why: str
+    """The reason; it goes on from "not applicable, because"."""
 
 
 @dataclass(frozen=True)
@@ -154,8 +163,8 @@ class Job(ABC):
         """List what it is measured on; cases of the same cells one after the other."""
 
     @abstractmethod
-    def measure(self, case: Case, method: Method) -> CaseResult | None:
-        """Measure one method on one case; `None` where the method has nothing to say there.
+    def measure(self, case: Case, method: Method) -> CaseResult | NotApplicable:
+        """Measure one method on one case, or say why it has nothing to say there.
 
         Parameters
         ----------

@@ -13,7 +13,7 @@ from celloquy.evaluation._gene_vectors import (
 )
 from celloquy.evaluation._perturbation_baselines import measure_halves, target_genes
 from celloquy.evaluation._perturbation_metrics import measure_effects
-from celloquy.evaluation._suite_job import CaseResult, Comparison, Job, Metric
+from celloquy.evaluation._suite_job import CaseResult, Comparison, Job, Metric, NotApplicable
 from celloquy.evaluation._suite_perturbation_folds import SEPARATOR, HeldOut
 from celloquy.evaluation._suite_perturbation_methods import (
     FILLED,
@@ -51,6 +51,12 @@ N_SPLITS = 3
 """How often cells are halved for the ceiling."""
 SAYS_NOTHING = ["pearson_centred", "pearson_delta"]
 """Correlations that are 0 where the prediction is flat."""
+
+_NOTHING_TO_SAY = {
+    HALVES: "it has too few cells for halves",
+    "elsewhere": "it was perturbed in no other context of the set",
+    "additive": "not all of its genes were perturbed alone",
+}
 
 
 class PerturbationJob(Job):
@@ -101,15 +107,15 @@ class PerturbationJob(Job):
         """List every perturbation of every context, each held out once a seed."""
         return list(self.held_out.asked)
 
-    def measure(self, case: Case, method: Method) -> CaseResult | None:
-        """Judge one prediction of a method; `None` where it has nothing of its own to say."""
+    def measure(self, case: Case, method: Method) -> CaseResult | NotApplicable:
+        """Judge one prediction of a method, where it has something of its own to say."""
         _, name = self.held_out.asked[case]
         fold = self.held_out.fold(case)
         if method.name not in fold.tables:
             fold.tables[method.name] = self._measured(fold, case, method)
         table, place = fold.tables[method.name], fold.names.index(name)
         if name not in table.index:
-            return None
+            return NotApplicable(_why_not(case, method))
         more: dict[str, object] = {
             "n_learnt_from": len(fold.learnt),
             "n_held_out": len(fold.held),
@@ -166,6 +172,12 @@ class PerturbationJob(Job):
                 told = coexpression_vectors(genes, self.held_out.unperturbed())
             self.vectors[key] = told
         return self.vectors[key]
+
+
+def _why_not(case: Case, method: Method) -> str:
+    if method.name in PAIRS_ONLY and case.fold >= 0:
+        return "of a single perturbation it says no more than another method"
+    return _NOTHING_TO_SAY.get(method.name, "all of its genes were learnt from")
 
 
 def _measured_halves(fold: Fold, seed: int) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 
 from celloquy.evaluation._reconstruction import measure_cells
 from celloquy.evaluation._suite_cells import Case
-from celloquy.evaluation._suite_job import CaseResult, Job, Metric
+from celloquy.evaluation._suite_job import CaseResult, Job, Metric, NotApplicable
 from celloquy.evaluation._suite_reconstruction_methods import (
     METHODS,
     Halves,
@@ -78,11 +78,11 @@ class ReconstructionJob(Job):
             for kind in LENGTHS
         ]
 
-    def measure(self, case: Case, method: Method) -> CaseResult | None:
-        """Give cells back by one method, and judge them; `None` where it is another one."""
+    def measure(self, case: Case, method: Method) -> CaseResult | NotApplicable:
+        """Give cells back by one method, and judge them, where it is not another one."""
         n_top_genes = LENGTHS[case.kind]
         if method.name in CUT_ONLY and n_top_genes is None:
-            return None
+            return NotApplicable("of a full sentence it says what another method says")
         halves = self._halves(case.pool[0], case.seed)
         told, truth = self._given_back(halves, case, method), halves.truth
         molecules = np.expm1(truth)

@@ -16,6 +16,8 @@ from celloquy._runtime import atomic_path
 from celloquy.evaluation._paired import LEAST_GROUPS, least_p
 from celloquy.evaluation._report_html import html_report
 from celloquy.evaluation._report_rows import (
+    NOT_APPLICABLE,
+    NOT_APPLICABLE_HEADS,
     case_cells,
     markdown_row,
     summary_cells,
@@ -26,6 +28,7 @@ from celloquy.evaluation._suite_details import (
     cells_of,
     confusion_table,
     label_table,
+    not_applicable,
     reliability_of,
     shown_methods,
 )
@@ -70,6 +73,8 @@ class SuiteReport:
     """Whether each language model adds anything."""
     details: dict[str, list[Detail]]
     """Chosen methods by kind; of labels alone."""
+    not_applicable: list[dict[str, Any]]
+    """Methods that have nothing to say on cases of a kind: how many cases, and why."""
     sets: list[dict[str, Any]]
     """Name, study, origin and hash of each set."""
     command: str
@@ -134,6 +139,11 @@ class SuiteReport:
                 for _, row in rows.iterrows()
             ]  # fmt: skip
             lines += ["", *self._cases_in_markdown(kind), ""]
+        if self.not_applicable:
+            lines += [f"## {NOT_APPLICABLE}", "", markdown_row(NOT_APPLICABLE_HEADS)]
+            lines += ["|---" * len(NOT_APPLICABLE_HEADS) + "|"]
+            lines += [markdown_row([str(v) for v in row.values()]) for row in self.not_applicable]
+            lines.append("")
         return "\n".join(lines)
 
     def _cases_in_markdown(self, kind: str) -> list[str]:
@@ -173,6 +183,7 @@ class SuiteReport:
             "summary": self.summary.to_dict("records"),
             "language_models": [answer.to_dict() for answer in self.answers],
             "details": details,
+            "not_applicable": self.not_applicable,
             "metrics": [asdict(each) for each in self.results.metrics],
             "results": self.results.table.to_dict("records"),
         }
@@ -197,16 +208,18 @@ def make_report(
         What makes the report again.
     """
     job = JOBS[suite.measures]
-    results = Results(result_table(records, job.metrics), job.metrics)
-    details = {kind: _details(results, records, kind) for kind in results.kinds}
+    measured = [found for found in records if "not_applicable" not in found]
+    results = Results(result_table(measured, job.metrics), job.metrics)
+    details = {kind: _details(results, measured, kind) for kind in results.kinds}
     made = (
         f"{datetime.now(UTC):%Y-%m-%d}, celloquy {version('celloquy')}, "
         f"Python {platform.python_version()}, {platform.system()} {platform.machine()}. "
         f"Suite '{suite.name}'; language models in {records[0]['made_of']['precision']}."
     )
     return SuiteReport(
-        suite, results, results.summary(), what_lms_add(results, job), details, sets, command, made
-    )
+        suite, results, results.summary(), what_lms_add(results, job), details,
+        not_applicable(records), sets, command, made,
+    )  # fmt: skip
 
 
 def _details(results: Results, records: Sequence[dict[str, Any]], kind: str) -> list[Detail]:

@@ -7,7 +7,6 @@ import json
 import re
 import time
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,9 @@ import numpy as np
 
 from celloquy._runtime import Progress, atomic_path
 from celloquy.errors import InputError
-from celloquy.evaluation._suite_job import JOBS
+from celloquy.evaluation._suite_job import JOBS, NotApplicable
 from celloquy.evaluation._suite_lms import LmOptions, SuiteModels
+from celloquy.evaluation._suite_stamp import differing, stamp_of
 
 if TYPE_CHECKING:
     import os
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from celloquy.evaluation._suite import Suite
     from celloquy.evaluation._suite_cells import Case
     from celloquy.evaluation._suite_job import Job
+    from celloquy.evaluation._suite_stamp import Stamp
     from celloquy.lm import LanguageModel
 
 SCHEMA = 1
@@ -57,28 +58,24 @@ def run_suite(
     options
         How the language models run.
     overwrite
-        Whether results of other cells, settings or versions are measured anew.
+        Whether results of other cells, settings, versions or code are measured anew.
 
     Returns
     -------
-    One record a method and case.
+    One record a method and case; where a method has nothing to say, `not_applicable` of the
+    record is the reason, and there are no metrics.
 
     Raises
     ------
     InputError
-        If the folder holds results of other cells, settings or versions, or the suite cannot
-        be measured.
+        If the folder holds results of other cells, settings, versions or code, or the suite
+        cannot be measured.
     """
     models = SuiteModels(
         [*suite.lms, *lms], n_top_genes=suite.n_top_genes, task=suite.task, options=options
     )
     job = JOBS[suite.measures](suite, folder, models)
-    said = suite.digest() + json.dumps(job.cells.record())
-    stamp = {
-        "cells": hashlib.sha256(said.encode()).hexdigest(),
-        "celloquy": version("celloquy"),
-        "precision": models.options.precision,
-    }
+    stamp = stamp_of(job)
     place = Path(out) / CELLS
     place.mkdir(parents=True, exist_ok=True)
     plan = _unseen(job, _plan(suite, job.cases(), job.methods()))
@@ -87,11 +84,12 @@ def run_suite(
     with Progress(len(plan), unit="results") as progress:
         for i, (case, method) in enumerate(plan):
             if known[i] is None:
-                found = _measured(job, case, method)
-                if found is not None:
-                    known[i] = found | {"made_of": stamp}
-                    _write(paths[i], known[i])
+                known[i] = _measured(job, case, method) | {"made_of": stamp}
+                _write(paths[i], known[i])
                 progress.advance(1)
+        n_not = sum(record is not None and "not_applicable" in record for record in known)
+        if n_not:
+            progress.note(f"{n_not:,} not applicable")
     return [record for record in known if record is not None]
 
 
@@ -130,26 +128,28 @@ def _file(case: Case, method: Method) -> str:
     return f"{said[-60:]}-{key}.json"
 
 
-def _known(path: Path, made_of: dict[str, str], *, overwrite: bool) -> dict[str, Any] | None:
+def _known(path: Path, stamp: Stamp, *, overwrite: bool) -> dict[str, Any] | None:
     """Read a result of an earlier run; `None` where it is to be measured.
 
     Raises
     ------
     InputError
-        If it is broken, or of other cells or another version.
+        If it is broken, or of other cells, settings or code, or of another version.
     """
     if not path.exists():
         return None
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        same = found["made_of"] == made_of and found["schema"] == SCHEMA
-    except (ValueError, KeyError, TypeError):
-        found, same = {}, False
-    if same:
+        says = differing(found["made_of"], stamp)
+        is_known = found["schema"] == SCHEMA
+    except (ValueError, KeyError, TypeError, AttributeError):
+        found, says, is_known = {}, "", False
+    if is_known and not says:
         return found
     if overwrite:
         return None
-    msg = f"'{path}' is a result of other cells or settings, or of another version."
+    what = f"is a result of {says}" if says else "is broken, or no result of this version"
+    msg = f"'{path}' {what}."
     raise InputError(msg, hint="name another folder with `--out`, or pass `--overwrite`.")
 
 
@@ -158,23 +158,24 @@ def _write(path: Path, found: dict[str, Any] | None) -> None:
         temporary.write_text(json.dumps(found) + "\n", encoding="utf-8")
 
 
-def _measured(job: Job, case: Case, method: Method) -> dict[str, Any] | None:
+def _measured(job: Job, case: Case, method: Method) -> dict[str, Any]:
     """Measure one method on one case, and write down everything that is known of it."""
     began = time.perf_counter()
     found = job.measure(case, method)
-    if found is None:
-        return None
-    seconds = time.perf_counter() - began if found.seconds is None else found.seconds
-    return {
+    known = {
         "schema": SCHEMA,
         "suite": job.suite.name,
         "method": {"name": method.name, "title": method.title, "role": method.role,
                    "representation": method.representation, "head": method.head, "lm": method.lm},
         "case": {"name": case.name, "reference": case.reference, "query": case.query,
                  "kind": case.kind, "unit": case.unit, "seed": case.seed},
+    }  # fmt: skip
+    if isinstance(found, NotApplicable):
+        return known | {"not_applicable": found.why}
+    return known | {
         "metrics": {name: float(v) if np.isfinite(v) else None
                     for name, v in found.metrics.items()},
-        "seconds": seconds,
+        "seconds": time.perf_counter() - began if found.seconds is None else found.seconds,
         "n_obs": found.n_obs,
         **found.more,
     }  # fmt: skip

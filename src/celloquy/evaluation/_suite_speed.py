@@ -12,7 +12,7 @@ import numpy as np
 from celloquy._runtime._devices import processor
 from celloquy.evaluation._methods import Method
 from celloquy.evaluation._suite_cells import Case
-from celloquy.evaluation._suite_job import CaseResult, Job, Metric
+from celloquy.evaluation._suite_job import CaseResult, Job, Metric, NotApplicable
 from celloquy.evaluation._suite_speed_timing import Taken, load_average, take_in_turn
 from celloquy.evaluation._suite_speed_works import OURS, SpeedCells, Work, embedding, works
 
@@ -79,8 +79,8 @@ class SpeedJob(Job):
                     made.append(Case((each.name,), machine, said, work.title, "", seed))
         return made
 
-    def measure(self, case: Case, method: Method) -> CaseResult | None:
-        """Time all ways of a case in turn, once; `None` where the method has no way.
+    def measure(self, case: Case, method: Method) -> CaseResult | NotApplicable:
+        """Time all ways of a case in turn, once, where the method has one.
 
         Parameters
         ----------
@@ -90,7 +90,7 @@ class SpeedJob(Job):
             Whose way is told.
         """
         if method.name not in self.works[case.kind].ways:
-            return None
+            return NotApplicable("it has no way to do this")
         if self.last is None or self.last[0] != case:
             self.last = (case, self._timed(case))
         return self.last[1][method.name]
