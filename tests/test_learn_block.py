@@ -49,6 +49,18 @@ def test_log_values_do_not_depend_on_depth_or_on_other_cells(counts, factor):
     np.testing.assert_allclose(together, deeper, rtol=1e-6)
 
 
+def test_reading_log_values_leaves_cells_whose_columns_are_in_no_order_as_they_were():
+    turned = block().genes(np.array([2, 0, 1]))
+    turned.log_values.expm1()
+    assert turned.expression.toarray().tolist() == COUNTS[:, [2, 0, 1]].tolist()
+
+
+def test_values_of_one_cell_and_gene_that_are_stored_twice_are_summed_before_the_logarithm():
+    twice = sp.csr_matrix((np.float32([1, 2, 1]), [2, 2, 0], [0, 3, 3]), shape=(2, 3))
+    found = log_normalise(twice, "counts").toarray()
+    assert found.tolist() == block().log_values.toarray().tolist()
+
+
 def test_scaled_values_are_refused_with_the_kinds_that_go():
     with pytest.raises(InputError, match="kind 'scaled' cannot be scaled") as refusal:
         log_normalise(sp.csr_matrix(COUNTS), "scaled")

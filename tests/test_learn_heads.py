@@ -34,7 +34,7 @@ def test_logistic_regression_is_that_of_scikit_learn(n_labels, balanced):
     vectors, codes = clouds(n_labels)
     queries, _ = clouds(n_labels, seed=1)
     weight = "balanced" if balanced else None
-    theirs = SklearnLogistic(C=0.5, class_weight=weight, max_iter=300).fit(vectors, codes)
+    theirs = SklearnLogistic(C=0.5, class_weight=weight, max_iter=300, tol=1e-6).fit(vectors, codes)
     ours = LogisticRegression(inverse_penalty=0.5, balanced=balanced)
     ours.fit(sp.csr_matrix(vectors), codes, n_labels=n_labels)
     np.testing.assert_allclose(

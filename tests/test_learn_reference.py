@@ -334,3 +334,11 @@ def test_a_reference_of_the_first_schema_is_read_for_ever():
     query = CellBlock(sp.csr_matrix(counts.astype(np.float32)), "counts", loaded.vocabulary)
     told = loaded.annotate(query)
     assert [loaded.labels[code] for code in told.codes] == ["T cell", "B cell", "NK cell"]
+
+
+@pytest.mark.parametrize("representation", ["specific-bag", "log", "bag"])
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_cells_that_are_all_alike_give_every_label_the_same_probability(representation, value):
+    block = CellBlock(sp.csr_matrix(np.full((6, N_GENES), value)), "counts", GENES)
+    told = fit_reference(block, list("aabbcc"), recipe=Recipe(representation)).annotate(block)
+    np.testing.assert_allclose(told.probabilities, 1 / 3, atol=1e-6)

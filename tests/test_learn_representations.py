@@ -13,6 +13,7 @@ from celloquy.learn import (
     Fusion,
     LogValues,
     RankBag,
+    SpecificBag,
     TextVectors,
     TfidfBag,
 )
@@ -20,6 +21,7 @@ from celloquy.learn._representation import dense, representation_from_state
 from celloquy.text import Vocabulary
 
 GENES = Vocabulary(tuple(f"GENE{i}" for i in range(30)))
+CODES = np.arange(40) % 3
 
 
 @pytest.fixture
@@ -35,6 +37,7 @@ def every():
     return {
         "bag": RankBag(n_top_genes=5),
         "tfidf": TfidfBag(n_top_genes=5),
+        "specific": SpecificBag(n_top_genes=5),
         "log": LogValues(),
         "pca": Compressed(LogValues(), n_components=4, centred=True),
         "svd": Compressed(TfidfBag(n_top_genes=5), n_components=4),
@@ -48,6 +51,40 @@ def test_the_bag_weighs_a_rank_by_one_less_its_log_share():
     raw = np.array([1 - np.log(3) / np.log(4), 1.0, 1 - np.log(2) / np.log(4)])
     expected = raw / np.sqrt((raw**2).sum())
     np.testing.assert_allclose(RankBag(n_top_genes=3).transform(block).toarray()[0], expected)
+
+
+def test_a_genes_level_is_its_mean_and_a_floor_over_the_squared_spread_between_labels():
+    names = Vocabulary(("ACTB", "CD3E", "MS4A1"))
+    cells = [[6000.0, 4000.0, 0.0], [6000.0, 4000.0, 0.0], [6000.0, 0.0, 4000.0]]
+    fitted = SpecificBag().fit(
+        CellBlock(sp.csr_matrix(cells), "counts", names), np.array([0, 0, 1])
+    )
+    spread = np.log(4001) / 2  # of log(1 + 4000) and log(1 + 0)
+    expected = [np.nan, 2005 / spread**2, 2005 / spread**2]
+    np.testing.assert_allclose(fitted.levels, expected, rtol=1e-5)
+
+
+def test_the_specific_bag_leaves_out_what_all_labels_have_alike():
+    names = Vocabulary(("ACTB", "CD3E", "MS4A1"))
+    cells = CellBlock(sp.csr_matrix([[6.0, 4.0, 0.0], [6.0, 0.0, 4.0]]), "counts", names)
+    bag = SpecificBag().fit(cells, np.array([0, 1])).transform(cells)
+    assert bag.toarray().tolist() == [[0, 1, 0], [0, 0, 1]]
+
+
+@pytest.mark.parametrize("kind", ["counts", "log1p", "log2"])
+def test_the_specific_bag_ranks_logarithms_as_the_counts_that_they_are_of(kind):
+    forward = {"counts": np.asarray, "log1p": np.log1p, "log2": lambda x: np.log2(x + 1)}[kind]
+    counts = np.random.default_rng(3).poisson(4.0, (20, 30)).astype(np.float64)
+    fitted = SpecificBag(n_top_genes=8).fit(CellBlock(sp.csr_matrix(counts), "counts", GENES),
+                                            np.arange(20) % 2)  # fmt: skip
+    told = fitted.transform(CellBlock(sp.csr_matrix(forward(counts)), kind, GENES))
+    expected = fitted.transform(CellBlock(sp.csr_matrix(counts), "counts", GENES))
+    np.testing.assert_allclose(told.toarray(), expected.toarray())
+
+
+def test_the_specific_bag_needs_labels(cells):
+    with pytest.raises(InputError, match="'specific-bag' learns from labels, and none"):
+        SpecificBag().fit(cells)
 
 
 def test_tfidf_is_that_of_scikit_learn_on_the_same_words(cells):
@@ -95,19 +132,19 @@ def test_components_are_no_more_than_cells_or_features(cells):
 
 @pytest.mark.parametrize("name", list(every()))
 def test_a_cell_alone_has_the_vector_it_has_among_others(cells, name):
-    fitted = every()[name].fit(cells)
+    fitted = every()[name].fit(cells, CODES)
     together = dense(fitted.transform(cells))
     for i in (0, 3, 39):
         alone = dense(fitted.transform(cells.rows(np.array([i]))))
         np.testing.assert_allclose(alone[0], together[i], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["bag", "tfidf", "log", "pca", "svd"])
+@pytest.mark.parametrize("name", ["bag", "tfidf", "specific", "log", "pca", "svd"])
 def test_the_order_of_genes_does_not_matter(cells, name):
     order = np.random.default_rng(1).permutation(30)
     turned = cells.genes(order)
-    straight = dense(every()[name].fit(cells).transform(cells))
-    other = dense(every()[name].fit(turned).transform(turned))
+    straight = dense(every()[name].fit(cells, CODES).transform(cells))
+    other = dense(every()[name].fit(turned, CODES).transform(turned))
     if name in {"pca", "svd"}:  # what components span, and the distances in it
         np.testing.assert_allclose(other @ other.T, straight @ straight.T, atol=1e-2)
     else:
@@ -116,7 +153,7 @@ def test_the_order_of_genes_does_not_matter(cells, name):
 
 @pytest.mark.parametrize("name", list(every()))
 def test_what_was_saved_transforms_as_what_was_fitted(cells, name):
-    fitted = every()[name].fit(cells)
+    fitted = every()[name].fit(cells, CODES)
     again = representation_from_state(fitted.state())
     np.testing.assert_array_equal(dense(again.transform(cells)), dense(fitted.transform(cells)))
 

@@ -61,7 +61,7 @@ def _nearest() -> Annotator:
 
 _LOGISTIC = "logistic regression"
 _TABLE: dict[str, tuple[str, str, Role, Callable[[], Annotator]]] = {
-    "default": ("markers + ranked bag", f"{_LOGISTIC} (default of annotate)", "default",
+    "default": ("bag of specific genes", f"{_LOGISTIC} (default of annotate)", "default",
                 lambda: Recipe().new_model()),
     "majority": ("majority class", "", "baseline", MajorityClass),
     "centroid": ("log counts", "nearest centroid", "baseline", NearestCentroid),
@@ -90,7 +90,7 @@ _OF_LM: dict[str, tuple[str, str, Role, Callable[[], Annotator], Scramble]] = {
     "mlp": ("{lm}", "neural net", "language model", _recipe("text", "mlp"), ""),
     "fusion": ("{lm} with PCA", _LOGISTIC, "language model", _recipe("fusion"), ""),
     "with-default": ("{lm} with the default", _LOGISTIC, "language model",
-                     _recipe("log+bag+text"), ""),
+                     _recipe("specific-bag+text"), ""),
     "shuffled": ("{lm}, genes in any order", _LOGISTIC, "control", _recipe("text"), "order"),
     "renamed": ("{lm}, names of other genes", _LOGISTIC, "control", _recipe("text"), "names"),
 }  # fmt: skip

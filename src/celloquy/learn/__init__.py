@@ -40,6 +40,7 @@ from celloquy.learn._reference_files import load_reference, save_reference
 from celloquy.learn._reliability import Reliability, measure_reliability
 from celloquy.learn._representation import Representation, Vectors
 from celloquy.learn._roll_up import Ancestry, RolledUp, ancestry_of, roll_up
+from celloquy.learn._specific import SpecificBag
 from celloquy.learn._state import State
 from celloquy.learn._trees import BoostedTrees
 from celloquy.learn._values import LogValues
@@ -71,6 +72,7 @@ __all__ = [
     "Reliability",
     "Representation",
     "RolledUp",
+    "SpecificBag",
     "State",
     "TextVectors",
     "TfidfBag",

@@ -35,14 +35,14 @@ def rank_weights(n_top_genes: int) -> NDArray[np.float32]:
     return np.asarray(1 - np.log1p(ranks) / np.log(n_top_genes + 1), dtype=np.float32)
 
 
-def _bag(ranked: RankedCells, weights: NDArray[np.float32]) -> sp.csr_matrix:
+def bag_of(ranked: RankedCells, weights: NDArray[np.float32]) -> sp.csr_matrix:
     shape = (ranked.n_obs, len(ranked.vocabulary))
     bag = sp.csr_matrix((weights, ranked.genes, ranked.offsets), shape=shape, copy=False)
     bag.sort_indices()
     return bag
 
 
-def _unit_rows(bag: sp.csr_matrix) -> sp.csr_matrix:
+def unit_rows(bag: sp.csr_matrix) -> sp.csr_matrix:
     """Scale each row to length 1; an empty row stays empty."""
     rows = np.repeat(np.arange(bag.shape[0]), np.diff(bag.indptr))
     squares = np.bincount(rows, weights=bag.data.astype(np.float64) ** 2, minlength=bag.shape[0])
@@ -51,8 +51,14 @@ def _unit_rows(bag: sp.csr_matrix) -> sp.csr_matrix:
     return sp.csr_matrix((values, bag.indices, bag.indptr), shape=bag.shape, copy=False)
 
 
-class _TopGenes(Representation):
-    """What both bags share: how many genes of a cell they hold."""
+def rank_bag(ranked: RankedCells, n_top_genes: int) -> sp.csr_matrix:
+    """Weigh each cell's ranked genes by rank, at unit length; shape ``(n_obs, n_genes)``."""
+    ranks = np.arange(len(ranked.genes)) - np.repeat(ranked.offsets[:-1], ranked.lengths)
+    return unit_rows(bag_of(ranked, rank_weights(n_top_genes)[ranks]))
+
+
+class TopGenes(Representation):
+    """What all bags share: how many genes of a cell they hold."""
 
     def __init__(self, *, n_top_genes: int = N_TOP_GENES) -> None:
         if n_top_genes < 1:
@@ -61,7 +67,7 @@ class _TopGenes(Representation):
         self.n_top_genes = n_top_genes
 
 
-class RankBag(_TopGenes):
+class RankBag(TopGenes):
     """A cell's top genes, each weighted by its rank, at unit length.
 
     The weight of rank ``r`` (0 first) among ``n`` is ``1 - log(1 + r) / log(n + 1)``.
@@ -80,15 +86,13 @@ class RankBag(_TopGenes):
 
     name = "bag"
 
-    def fit(self, block: CellBlock) -> Self:
+    def fit(self, block: CellBlock, codes: NDArray[np.int64] | None = None) -> Self:
         """Learn nothing."""
         return self
 
     def transform(self, block: CellBlock) -> sp.csr_matrix:
         """Weigh each cell's top genes; shape ``(n_obs, n_genes)``."""
-        ranked = block.top(self.n_top_genes)
-        ranks = np.arange(len(ranked.genes)) - np.repeat(ranked.offsets[:-1], ranked.lengths)
-        return _unit_rows(_bag(ranked, rank_weights(self.n_top_genes)[ranks]))
+        return rank_bag(block.top(self.n_top_genes), self.n_top_genes)
 
     def state(self) -> State:
         """Give the settings."""
@@ -100,7 +104,7 @@ class RankBag(_TopGenes):
         return cls(n_top_genes=state.config["n_top_genes"])
 
 
-class TfidfBag(_TopGenes):
+class TfidfBag(TopGenes):
     """A cell's top genes as words of a document: TF-IDF at unit length.
 
     Each named gene counts once, times ``log((1 + n) / (1 + cells naming it)) + 1`` over
@@ -121,7 +125,7 @@ class TfidfBag(_TopGenes):
     idf: NDArray[np.float32]
     """Weight of each gene; shape ``(n_genes,)``."""
 
-    def fit(self, block: CellBlock) -> Self:
+    def fit(self, block: CellBlock, codes: NDArray[np.int64] | None = None) -> Self:
         """Count how many cells name each gene."""
         ranked = block.top(self.n_top_genes)
         cells = np.bincount(ranked.genes, minlength=len(block.vocabulary))
@@ -131,7 +135,7 @@ class TfidfBag(_TopGenes):
     def transform(self, block: CellBlock) -> sp.csr_matrix:
         """Weigh each cell's top genes; shape ``(n_obs, n_genes)``."""
         ranked = block.top(self.n_top_genes)
-        return _unit_rows(_bag(ranked, self.idf[ranked.genes]))
+        return unit_rows(bag_of(ranked, self.idf[ranked.genes]))
 
     def state(self) -> State:
         """Give settings and weights."""

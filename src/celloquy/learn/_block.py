@@ -142,6 +142,9 @@ def log_normalise(expression: sp.csr_matrix, kind: str, *, target: float = TARGE
     if kind not in _LINEAR:
         msg = f"Values of kind {kind!r} cannot be scaled to a total of {target:g} a cell."
         raise InputError(msg, hint=f"pass values of one of the kinds {', '.join(_LINEAR)}.")
+    if not expression.has_canonical_format:  # scipy sorts in place, and columns are shared below
+        expression = expression.copy()
+        expression.sum_duplicates()
     stored = expression.data
     if not bool(((stored >= 0) & (stored < np.inf)).all()):
         msg = "Expression holds negative, infinite or missing values, which have no logarithm."

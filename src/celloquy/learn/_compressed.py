@@ -63,9 +63,9 @@ class Compressed(Representation):
         self.centred = centred
         self.seed = seed
 
-    def fit(self, block: CellBlock) -> Self:
+    def fit(self, block: CellBlock, codes: NDArray[np.int64] | None = None) -> Self:
         """Fit the base, then its components."""
-        vectors = self.base.fit(block).transform(block)
+        vectors = self.base.fit(block, codes).transform(block)
         width = vectors.shape[1]
         mean = np.asarray(vectors.mean(axis=0, dtype=np.float64)).ravel()
         mean = mean if self.centred else np.zeros(width)

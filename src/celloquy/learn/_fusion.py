@@ -30,7 +30,7 @@ class TextVectors(Representation):
 
     name = "text"
 
-    def fit(self, block: CellBlock) -> Self:
+    def fit(self, block: CellBlock, codes: NDArray[np.int64] | None = None) -> Self:
         """Learn nothing."""
         return self
 
@@ -86,11 +86,11 @@ class Fusion(Representation):
             raise InputError(msg)
         self.parts = list(parts)
 
-    def fit(self, block: CellBlock) -> Self:
+    def fit(self, block: CellBlock, codes: NDArray[np.int64] | None = None) -> Self:
         """Fit the parts, then their means and scales."""
         self.means, scales = [], []
         for part in self.parts:
-            vectors = dense(part.fit(block).transform(block))
+            vectors = dense(part.fit(block, codes).transform(block))
             mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
             length = np.sqrt(np.mean(np.sum((vectors - mean) ** 2, axis=1, dtype=np.float64)))
             self.means.append(mean)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PENALTY = 0.1
 MAX_STEPS = 300
+TOLERANCE = 1e-5  # of the gradient: at 1e-4 the order of genes showed in the second digit
 
 
 class LogisticRegression(Head):
@@ -87,12 +88,14 @@ class LogisticRegression(Head):
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression as Fitter
 
-        fitter = Fitter(C=self.inverse_penalty, max_iter=MAX_STEPS, tol=1e-4)
+        fitter = Fitter(C=self.inverse_penalty, max_iter=MAX_STEPS, tol=TOLERANCE)
         weight = (len(codes) / (len(cells) * cells))[places]
         if self.n_markers is not None:
             self.features = marker_features(vectors, places, n_markers=self.n_markers)
         else:  # a feature that no cell has gets weight zero anyway
             self.features = used_columns(vectors)
+        if not len(self.features):  # nothing tells labels apart: their shares alone are learnt
+            self.features = np.arange(1)
         if len(self.features) < vectors.shape[1]:
             vectors = vectors[:, self.features]
         with warnings.catch_warnings():  # the last step is close enough: an option of its own

@@ -38,7 +38,7 @@ class Model:
     def fit(self, cells: CellBlock, codes: NDArray[np.int64], *, n_labels: int) -> Self:
         """Fit every member on the same cells; gives itself back."""
         for representation, head in self.members:
-            vectors = representation.fit(cells).transform(cells)
+            vectors = representation.fit(cells, codes).transform(cells)
             head.fit(vectors, codes, n_labels=n_labels)
         return self
 

@@ -14,6 +14,7 @@ from celloquy.learn._knn import NearestNeighbours
 from celloquy.learn._logistic import LogisticRegression
 from celloquy.learn._mlp import NeuralNet
 from celloquy.learn._model import Model
+from celloquy.learn._specific import SpecificBag
 from celloquy.learn._trees import BoostedTrees
 from celloquy.learn._values import LogValues
 
@@ -34,9 +35,9 @@ class Recipe:
         If a name is unknown, or a number is out of its range.
     """
 
-    representation: str = "log+bag"
-    """One of: log, bag, tfidf, pca, bag-svd, tfidf-svd, text, fusion; or several joined by
-    ``+``, each with a head of its own, whose probabilities are joined."""
+    representation: str = "specific-bag"
+    """One of: specific-bag, log, bag, tfidf, pca, bag-svd, tfidf-svd, text, fusion; or several
+    joined by ``+``, each with a head of its own, whose probabilities are joined."""
     head: str = "logistic"
     """One of: logistic, knn, trees, mlp. knn, trees and mlp take compressed vectors."""
     n_top_genes: int = 200
@@ -90,8 +91,8 @@ class Recipe:
         return asdict(self)
 
 
-SPARSE = {"log": "pca", "bag": "bag-svd", "tfidf": "tfidf-svd"}
-"""Representations with one number a gene, and what compresses each."""
+SPARSE = {"specific-bag": "pca", "log": "pca", "bag": "bag-svd", "tfidf": "tfidf-svd"}
+"""Representations with one number a gene, and the dense one that stands for each."""
 SPARSE_HEADS = {"logistic"}
 """Heads that take one number a gene."""
 UNIT_PENALTY = 10.0
@@ -107,6 +108,7 @@ def _svd(base: Representation, recipe: Recipe) -> Representation:
 
 
 REPRESENTATIONS: dict[str, Callable[[Recipe], Representation]] = {
+    "specific-bag": lambda recipe: SpecificBag(n_top_genes=recipe.n_top_genes),
     "log": lambda recipe: LogValues(),
     "bag": lambda recipe: RankBag(n_top_genes=recipe.n_top_genes),
     "tfidf": lambda recipe: TfidfBag(n_top_genes=recipe.n_top_genes),

@@ -33,8 +33,17 @@ class Representation(ABC):
     """Name in the registry."""
 
     @abstractmethod
-    def fit(self, block: CellBlock) -> Self:
-        """Learn what there is to learn from the reference's cells; gives itself back."""
+    def fit(self, block: CellBlock, codes: NDArray[np.int64] | None = None) -> Self:
+        """Learn what there is to learn from the reference's cells; gives itself back.
+
+        Parameters
+        ----------
+        block
+            The cells.
+        codes
+            Label of each cell, for those that learn which genes tell labels apart; shape
+            ``(n_obs,)``.
+        """
 
     @abstractmethod
     def transform(self, block: CellBlock) -> Vectors:
@@ -56,6 +65,7 @@ _CLASSES = Registry[type[Representation]](
         "log": "celloquy.learn._values:LogValues",
         "bag": "celloquy.learn._bags:RankBag",
         "tfidf": "celloquy.learn._bags:TfidfBag",
+        "specific-bag": "celloquy.learn._specific:SpecificBag",
         "text": "celloquy.learn._fusion:TextVectors",
         "compressed": "celloquy.learn._compressed:Compressed",
         "fusion": "celloquy.learn._fusion:Fusion",

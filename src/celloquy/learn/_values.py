@@ -10,7 +10,9 @@ from celloquy.learn._state import State
 if TYPE_CHECKING:
     from typing import Self
 
+    import numpy as np
     import scipy.sparse as sp
+    from numpy.typing import NDArray
 
     from celloquy.learn._block import CellBlock
 
@@ -23,7 +25,7 @@ class LogValues(Representation):
 
     name = "log"
 
-    def fit(self, block: CellBlock) -> Self:
+    def fit(self, block: CellBlock, codes: NDArray[np.int64] | None = None) -> Self:
         """Learn nothing."""
         return self
 
