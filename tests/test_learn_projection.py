@@ -12,8 +12,8 @@ from scipy.spatial.distance import pdist
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from celloquy.errors import CheckpointError, InputError
-from celloquy.learn._projection_files import _digest, load_projection, save_projection
-from celloquy.learn._projection_fit import project_labels
+from celloquy.learn import load_projection, project_labels, save_projection
+from celloquy.learn._projection_files import _digest
 
 INSIDE = np.array([[-1, -2], [1, -2], [-1, 2], [1, 2]])  # batch x below, batch y above
 VECTORS = np.vstack([INSIDE, INSIDE + 4])

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from celloquy.errors import InputError
-from celloquy.evaluation._embedding import embedding_of
 from celloquy.evaluation._embedding_scib import exact_neighbours, scib_package
 from celloquy.evaluation._sides import column_of
 from celloquy.io import write_h5ad
+from celloquy.roles import embedding_of
 
 if TYPE_CHECKING:
     import os

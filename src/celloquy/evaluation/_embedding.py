@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from celloquy._runtime import closest, rng_for
+from celloquy._runtime import rng_for
 from celloquy.errors import InputError
 from celloquy.evaluation import _embedding_neighbours, _embedding_scib
 from celloquy.evaluation._embedding_neighbours import measure_neighbours, measure_transfer
@@ -15,7 +15,7 @@ from celloquy.evaluation._embedding_scib import Labelled, scib_metrics_of
 from celloquy.evaluation._measured import Meaning, Measured
 from celloquy.evaluation._sides import column_of, in_memory
 from celloquy.learn import Compressed, LogValues, TfidfBag
-from celloquy.roles import ReadOptions, read_block
+from celloquy.roles import ReadOptions, embedding_of, read_block
 
 if TYPE_CHECKING:
     import os
@@ -131,37 +131,6 @@ def _judge(
         metrics = metrics | carried.metrics
         intervals, n_alone = carried.intervals, carried.n_alone
     return metrics | scib_metrics_of(vectors, known), intervals, n_alone
-
-
-def embedding_of(adata: AnnData, rep: str) -> Vectors:
-    """Give an embedding of cells; shape ``(n_obs, d)``.
-
-    Parameters
-    ----------
-    adata
-        The cells.
-    rep
-        Key of the embedding in ``obsm``.
-
-    Raises
-    ------
-    InputError
-        If there is none of that name, or it cannot be used.
-    """
-    if rep not in adata.obsm:
-        known = list(map(str, adata.obsm))
-        msg = f"`obsm` has no embedding {rep!r}{closest(rep, known)}."
-        listed = f"it has: {', '.join(known)}." if known else "run `celloquy encode` first."
-        raise InputError(msg, hint=listed)
-    vectors = np.asarray(adata.obsm[rep], dtype=np.float32)
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        msg = (
-            f"{len(bad):,} of {len(vectors):,} vectors of {rep!r} hold infinite or missing values; "
-            f"the first is that of '{adata.obs_names[bad[0]]}'."
-        )
-        raise InputError(msg, hint="leave those cells out, or look at how they were embedded.")
-    return np.ascontiguousarray(vectors)
 
 
 def _kept_cells(

@@ -34,6 +34,9 @@ from celloquy.learn._predictions import (
     Thresholds,
     majority,
 )
+from celloquy.learn._projection import Projection
+from celloquy.learn._projection_files import load_projection, save_projection
+from celloquy.learn._projection_fit import project_labels
 from celloquy.learn._recipe import Recipe
 from celloquy.learn._reference import Overlap, Reference, fit_reference, measure_overlap
 from celloquy.learn._reference_files import load_reference, save_reference
@@ -66,6 +69,7 @@ __all__ = [
     "Normalise",
     "Overlap",
     "Predictions",
+    "Projection",
     "RankBag",
     "Recipe",
     "Reference",
@@ -88,13 +92,16 @@ __all__ = [
     "fit_reference",
     "label_codes",
     "load_answer_calibration",
+    "load_projection",
     "load_reference",
     "log_normalise",
     "majority",
     "measure_overlap",
     "measure_reliability",
+    "project_labels",
     "roll_up",
     "save_answer_calibration",
+    "save_projection",
     "save_reference",
     "top_answers",
     "weighted_gene_vectors",

@@ -11,6 +11,7 @@ from celloquy.roles._predict import predict
 from celloquy.roles._predict_options import PredictOptions
 from celloquy.roles._predict_plan import PredictionPlan, plan_prediction
 from celloquy.roles._prediction import Predicted
+from celloquy.roles._project import embedding_of, fit_projection
 from celloquy.roles._reference import load_or_fit
 from celloquy.roles._text_vectors import TextSource
 from celloquy.roles.encoder import (
@@ -38,9 +39,11 @@ __all__ = [
     "TextSource",
     "annotate",
     "calibrate",
+    "embedding_of",
     "encode",
     "encode_genes",
     "encode_together",
+    "fit_projection",
     "generate",
     "load_or_fit",
     "name_clusters",

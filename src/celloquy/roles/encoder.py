@@ -19,6 +19,7 @@ from celloquy.learn import weighted_gene_vectors
 from celloquy.lm import embed_texts
 from celloquy.roles._cells import ReadOptions, open_cells
 from celloquy.roles._collect import collect, discard_parts
+from celloquy.roles._project import SavedProjection, with_projection
 from celloquy.roles._targets import is_adata, path_of, refuse_targets
 from celloquy.roles._taught import reading_of
 from celloquy.roles._text_vectors import ENCODE_GENES, TextSource
@@ -66,6 +67,9 @@ class EncodeOptions:
     number of all genes (GenePT-w)."""
     gene_texts: Mapping[str, str] | None = None
     """For ``by="genes"``: what is said of each gene; `None` says ``Gene <name>``."""
+    projection: SavedProjection | None = None
+    """What :func:`fit_projection` fitted on vectors of the same model and options, or its folder;
+    `None` gives the vectors as they are."""
     read: ReadOptions = field(default_factory=ReadOptions)
     """Where expression and gene names are read from."""
 
@@ -95,6 +99,9 @@ class Encoding:
     def __str__(self) -> str:
         cut = int((self.n_cut > 0).sum())
         said = f"; of {cut:,} cells some named genes did not fit" if cut else ""
+        projected = self.record.get("projection")
+        if projected is not None:
+            said = f", projected to {projected['n_components']} dimensions{said}"
         return f"{len(self.n_cut):,} cells in obsm[{self.key!r}] by {self.record['lm']}{said}"
 
 
@@ -132,7 +139,10 @@ def encode(
     Raises
     ------
     InputError
-        If a slot cannot be used (see :func:`celloquy.check`), or a name is taken.
+        If a slot cannot be used (see :func:`celloquy.check`), a name is taken, or a projection
+        was fitted on vectors of another encoder.
+    CheckpointError
+        If the folder of a projection is none, or damaged.
     MissingExtraError
         If the language model's packages are not installed; nothing else is used instead.
 
@@ -151,8 +161,7 @@ def encode(
     ) as cells:  # fmt: skip
         if out is not None:
             refuse_taken(cells.stream, targets, overwrite=overwrite)
-        record = _record(cells, reader, options)
-        work = _work(cells, reader, options)
+        work, record = _prepared(cells, reader, options)
         collected = collect(cells.stream, work, out=out, config=record, overwrite=overwrite)
     n_cut = np.concatenate(list(collected.blocks("n_cut")))
     record["n_genes_cut"] = int(n_cut.sum())
@@ -273,11 +282,10 @@ def encode_together(
             reading=_reading(reader, options),
         ) as cells:  # fmt: skip
             inside = cells.over(shared)
-            work = _work(inside, reader, options)
+            work, record = _prepared(inside, reader, options)
             blocks += collect(cells.stream, work, out=None, config={}).blocks("vectors")
             obs = cells.stream.obs(cells.stream.obs_columns)
             tables.append(obs.assign(dataset=name))
-            record = _record(inside, reader, options)
     obs = pd.concat(tables)
     obs["dataset"] = pd.Categorical(obs["dataset"], categories=list(sources))
     obs.index = pd.Index([f"{name}-{cell}" for name, cell in zip(
@@ -291,6 +299,14 @@ def encode_together(
 def _needs(options: EncodeOptions) -> Literal["rankable", "expression"]:
     """Ranks need an order only; weights need a known scale."""
     return "expression" if options.by == "genes" else "rankable"
+
+
+def _prepared(
+    cells: OpenCells, reader: SentenceReader, options: EncodeOptions
+) -> tuple[Work, dict[str, Any]]:
+    """Give what embeds cells, projected where that is asked for, and its record."""
+    record = _record(cells, reader, options)
+    return with_projection(_work(cells, reader, options), record, options.projection)
 
 
 def _work(cells: OpenCells, reader: SentenceReader, options: EncodeOptions) -> Work:

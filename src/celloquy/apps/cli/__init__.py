@@ -22,6 +22,7 @@ from celloquy.apps.cli._demo import demo
 from celloquy.apps.cli._doctor import doctor
 from celloquy.apps.cli._encode import encode
 from celloquy.apps.cli._evaluate import evaluate
+from celloquy.apps.cli._fit_projection import fit_projection
 from celloquy.apps.cli._generate import generate
 from celloquy.apps.cli._lm import lm
 from celloquy.apps.cli._merge import merge
@@ -42,8 +43,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 VERBS = (
-    check, sentences, reconstruct, encode, annotate, predict, generate, corpus, train, merge,
-    benchmark, doctor, demo,
+    check, sentences, reconstruct, encode, fit_projection, annotate, predict, generate, corpus,
+    train, merge, benchmark, doctor, demo,
 )  # fmt: skip
 for verb in VERBS:
     # what a function raises is for readers of the code

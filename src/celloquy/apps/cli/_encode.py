@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
@@ -60,6 +61,9 @@ def encode(
     layer_of_lm: Annotated[
         int | None, typer.Option(help="Layer of the model to take vectors from; 0 is the input.")
     ] = None,
+    projection: Annotated[
+        Path | None, typer.Option(help="Folder that `celloquy fit-projection` wrote.")
+    ] = None,
     cache: Cache = False,
     allow_download: AllowDownload = False,
     overwrite: Overwrite = False,
@@ -89,6 +93,6 @@ def encode(
         key_added=key_added,
         out=out,
         overwrite=overwrite,
-        options=EncodeOptions(text=text, by=by, read=read),
+        options=EncodeOptions(text=text, by=by, projection=projection, read=read),
     )
     typer.echo(str(encoding), err=True)
