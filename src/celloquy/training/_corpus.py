@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from celloquy._runtime import (
 from celloquy.errors import InputError
 from celloquy.evaluation import Split, check_leaks
 from celloquy.tasks import write_task
+from celloquy.training._corpus_cells import CellStore
 from celloquy.training._corpus_files import SCHEMA, MadeParts, write_shard
 from celloquy.training._corpus_make import Maker
 from celloquy.training._corpus_plan import CorpusPlan
@@ -89,12 +90,13 @@ def build_corpus(
     """
     chosen = recipe if isinstance(recipe, CorpusRecipe) else read_corpus_recipe(recipe)
     out = Path(out)
-    plan = CorpusPlan(chosen)
-    about = _about(plan)
-    if _is_done(out, about, overwrite=overwrite):
-        return Corpus(out)
-    out.mkdir(exist_ok=True)
-    made = _make(plan, about, out / MADE, overwrite=overwrite, progress=progress)
+    with closing(CellStore()) as store:
+        plan = CorpusPlan(chosen, store)
+        about = _about(plan)
+        if _is_done(out, about, overwrite=overwrite):
+            return Corpus(out)
+        out.mkdir(exist_ok=True)
+        made = _make(plan, about, out / MADE, overwrite=overwrite, progress=progress)
     counts, lost = _summed(made)
     _refuse_none(plan, counts, lost)
     shuffled = MadeParts([part.path for part in made])
@@ -120,7 +122,7 @@ def _about(plan: CorpusPlan) -> dict[str, Any]:
         "recipe": named.model_dump(mode="json", exclude_defaults=True),
         "recipe_sha256": digest(named),
         "sources": [
-            {**source.fingerprint, "study": source.study, "n_left_out": int((~source.kept).sum())}
+            {**source.fingerprint, "study": source.study, "n_left_out": source.n_left_out}
             for source in plan.sources
         ],
         "tables": [fingerprint_of(part) for part in plan.recipe.table],

@@ -9,20 +9,39 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     Keys = NDArray[np.uint64]
+T = TypeVar("T")
 
 _BINS = 16
 """Bits of a key by which keys are counted before those at the border are looked at."""
+_FEW = 2**20
+"""Keys at the border that are put into order; of more, further bits are counted."""
+
+
+class Again(Generic[T]):
+    """Items that are made anew each time they are passed over, so that they are never held.
+
+    Parameters
+    ----------
+    make
+        Begins a pass.
+    """
+
+    def __init__(self, make: Callable[[], Iterator[T]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[T]:
+        return self._make()
 
 
 def word_key(*words: str | int) -> np.uint64:
@@ -93,7 +112,7 @@ class Quota:
         return np.full(len(keys), self.times, dtype=np.int64) + more
 
 
-def quota(wanted: int, parts: Sequence[Keys], *, repeats: bool) -> Quota:
+def quota(wanted: int, parts: Iterable[Keys], *, repeats: bool) -> Quota:
     """Find who is drawn so that there are `wanted` draws.
 
     Parameters
@@ -101,7 +120,8 @@ def quota(wanted: int, parts: Sequence[Keys], *, repeats: bool) -> Quota:
     wanted
         How many draws there shall be.
     parts
-        Keys of all that can be drawn, in parts; they are passed over twice, and never joined.
+        Keys of all that can be drawn, in parts; they are passed over several times, and never
+        joined.
     repeats
         Whether a cell is drawn again where there are fewer cells than draws.
     """
@@ -133,7 +153,7 @@ class BalancedQuota:
 
 
 def balanced_quota(
-    wanted: int, parts: Sequence[Keys], weights: Sequence[NDArray[np.float64]]
+    wanted: int, parts: Iterable[Keys], weights: Iterable[NDArray[np.float64]]
 ) -> BalancedQuota:
     """Find who is drawn so that there are `wanted` draws, each cell as often as its weight says.
 
@@ -142,7 +162,8 @@ def balanced_quota(
     wanted
         How many draws there shall be.
     parts
-        Keys of all that can be drawn, in parts.
+        Keys of all that can be drawn, in parts; they are passed over several times, and never
+        joined.
     weights
         Weight of each of them, above 0.
 
@@ -159,13 +180,14 @@ def balanced_quota(
     rest = wanted - int(sum(np.floor(one * scale).sum() for one in weights))
     if rest < 1:
         return BalancedQuota(scale, -1.0, wanted)
-    queue = np.concatenate(
-        [
-            _places(keys, one * scale - np.floor(one * scale))
-            for keys, one in zip(parts, weights, strict=True)
-        ]
-    )
-    return BalancedQuota(scale, float(np.partition(queue, rest - 1)[rest - 1]), wanted)
+
+    def queue() -> Iterator[Keys]:
+        for keys, one in zip(parts, weights, strict=True):
+            places = _places(keys, one * scale - np.floor(one * scale))
+            yield places.view(np.uint64)  # numbers above 0 are in the order of their bits
+
+    last = np.array(_lowest(Again(queue), rest), dtype=np.uint64).view(np.float64)
+    return BalancedQuota(scale, float(last), wanted)
 
 
 def _places(keys: Keys, chances: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -176,15 +198,28 @@ def _places(keys: Keys, chances: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _lowest(parts: Iterable[Keys], n: int) -> int:
     """Find the n-th lowest key without holding all."""
-    parts = list(parts)
-    shift = np.uint64(64 - _BINS)
-    counts = np.zeros(2**_BINS, dtype=np.int64)
-    for keys in parts:
-        counts += np.bincount((keys >> shift).astype(np.int64), minlength=2**_BINS)
-    ends = np.cumsum(counts)
-    at = int(np.searchsorted(ends, n))
-    here = np.concatenate([keys[(keys >> shift) == np.uint64(at)] for keys in parts])
-    return int(np.sort(here)[n - 1 - (int(ends[at - 1]) if at else 0)])
+    begins, shift = 0, 64
+    while True:
+        shift -= _BINS
+        counts = np.zeros(2**_BINS, dtype=np.int64)
+        for keys in parts:
+            bins = _beginning(keys, begins, shift + _BINS) >> np.uint64(shift)
+            low = (bins & np.uint64(2**_BINS - 1)).astype(np.int64)
+            counts += np.bincount(low, minlength=2**_BINS)
+        ends = np.cumsum(counts)
+        at = int(np.searchsorted(ends, n))
+        n -= int(ends[at - 1]) if at else 0
+        begins = begins << _BINS | at
+        if not shift:
+            return begins
+        if counts[at] <= _FEW:
+            here = np.concatenate([_beginning(keys, begins, shift) for keys in parts])
+            return int(np.partition(here, n - 1)[n - 1])
+
+
+def _beginning(keys: Keys, bits: int, shift: int) -> Keys:
+    """Give the keys that begin with some bits, all but the last `shift` of them."""
+    return keys if shift > 63 else keys[(keys >> np.uint64(shift)) == np.uint64(bits)]
 
 
 def proportional(total: int, weights: Sequence[float]) -> list[int]:

@@ -48,6 +48,8 @@ COLUMNS = pa.schema(
 """Columns of the shards. ``genes`` has one list for each input that is filled with genes, in the
 task's order, and one a cell where it is about several. Either ``answer`` or ``answer_genes`` is
 there. ``prompt`` is the text of examples that another program wrote."""
+_TOGETHER = 1_024
+"""Rows of a part that are read together."""
 _MADE = pa.schema([pa.field("order", pa.uint64()), *COLUMNS])
 
 
@@ -125,7 +127,7 @@ def write_part(tables: Sequence[pa.Table], path: Path) -> dict[str, dict[str, in
     order = whole["order"].to_numpy()
     sorted_rows = whole.take(pa.array(np.lexsort((order, parts))))
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, whole.schema) as writer:
-        writer.write_table(sorted_rows.combine_chunks())
+        writer.write_table(sorted_rows.combine_chunks(), max_chunksize=_TOGETHER)
     counts: dict[str, dict[str, int]] = {}
     grouped = (
         whole.select(["part", "task"]).group_by(["part", "task"]).aggregate([([], "count_all")])
@@ -143,7 +145,9 @@ def _codes(table: pa.Table, column: str, words: Sequence[str]) -> NDArray[np.int
 
 
 class MadeParts:
-    """Finished parts, mapped into memory for as long as a shard is taken out of them.
+    """Finished parts: of each, a shard reads the rows of its span of keys, and a few around them.
+
+    Parts are read, not mapped into memory: of a mapped file, each page that was looked at stays.
 
     Parameters
     ----------
@@ -152,16 +156,11 @@ class MadeParts:
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = list(paths)
-        self._starts: list[NDArray[np.int64]] = []
-        for path in self._paths:
-            table = _mapped(path)
-            parts = _codes(table, "part", PARTS) if len(table) else np.empty(0, np.int64)
-            self._starts.append(np.searchsorted(parts, np.arange(len(PARTS) + 1)))
+        self._spans = [(path, _spans(path)) for path in paths]
 
     def count(self, part: int) -> int:
         """Count the examples of a part."""
-        return sum(int(starts[part + 1] - starts[part]) for starts in self._starts)
+        return sum(int(spans[:, part, 0].sum()) for _, spans in self._spans)
 
     def shard(self, part: int, number: int, n_shards: int) -> pa.Table:
         """Give the examples of one span of keys, in their random order.
@@ -174,25 +173,40 @@ class MadeParts:
             Which of how many spans.
         """
         low = np.uint64(number * 2**64 // n_shards)
-        high = np.uint64(min((number + 1) * 2**64 // n_shards, 2**64 - 1))
+        high = np.uint64((number + 1) * 2**64 // n_shards - 1)
         taken = [_MADE.empty_table()]
-        for path, starts in zip(self._paths, self._starts, strict=True):
-            here = _mapped(path).slice(int(starts[part]), int(starts[part + 1] - starts[part]))
-            if not len(here):
+        for path, spans in self._spans:
+            n, lowest, highest = spans[:, part].T
+            found = np.flatnonzero((n > 0) & (lowest <= high) & (highest >= low))
+            if not len(found):
                 continue
-            orders = here["order"].to_numpy()
-            first = int(np.searchsorted(orders, low, side="left"))
-            last = int(np.searchsorted(orders, high, side="left"))
-            last = len(here) if number == n_shards - 1 else last
-            taken.append(here.slice(first, last - first))
+            with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
+                for batch in map(reader.get_batch, found):
+                    rows = pa.Table.from_batches([batch])
+                    orders = rows["order"].to_numpy()
+                    here = (
+                        (orders >= low) & (orders <= high) & (_codes(rows, "part", PARTS) == part)
+                    )
+                    taken.append(rows.filter(pa.array(here)))
         whole = pa.concat_tables(taken).unify_dictionaries().combine_chunks()
+        del taken
         place = np.argsort(whole["order"].to_numpy(), kind="stable")
         return whole.take(pa.array(place)).drop_columns(["order"])
 
 
-def _mapped(path: Path) -> pa.Table:
-    """Map a part into memory; it is let go with the last table that looks into it."""
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+def _spans(path: Path) -> NDArray[np.uint64]:
+    """Give rows, lowest and highest key of each batch and part; shape ``(batches, 3, 3)``."""
+    columns = [_MADE.get_field_index(name) for name in ("order", "part")]
+    options = pa.ipc.IpcReadOptions(included_fields=columns)
+    with pa.OSFile(str(path)) as file, pa.ipc.open_file(file, options=options) as reader:
+        found = np.zeros((reader.num_record_batches, len(PARTS), 3), np.uint64)
+        for number in range(len(found)):
+            rows = pa.Table.from_batches([reader.get_batch(number)])
+            orders, parts = rows["order"].to_numpy(), _codes(rows, "part", PARTS)
+            for part in np.unique(parts):
+                own = orders[parts == part]
+                found[number, part] = len(own), own.min(), own.max()
+    return found
 
 
 def write_shard(table: pa.Table, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,15 +27,13 @@ from celloquy.training._objectives_graph import NetworkExamples
 from celloquy.training._objectives_groups import group_cells
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from celloquy._runtime import Shard
+    from celloquy.training._corpus_cells import Cells
     from celloquy.training._corpus_draw import Keys
     from celloquy.training._corpus_plan import CorpusPlan, Job
     from celloquy.training._corpus_sources import CellFile
-    from celloquy.training._corpus_survey import SourceCells
     from celloquy.training._corpus_tasks import CorpusTask
 
 _OF_ONE_CELL = {
@@ -96,10 +95,9 @@ class Maker:
         if self._next is None or self._next[0] != job:
             self._next = (job, self._reader.submit(self._rank, job))
         cells = self._next[1].result()
-        follows = self.plan.jobs.index(job) + 1
         self._next = None
-        if follows < len(self.plan.jobs) and self.plan.jobs[follows].kind == "source":
-            then = self.plan.jobs[follows]
+        then = self.plan.follows(job)
+        if then is not None and then.kind == "source":
             self._next = (then, self._reader.submit(self._rank, then))
         return cells
 
@@ -117,13 +115,14 @@ class Maker:
         return Ragged(*cells.ranked(job.start, job.stop, plan.vocabulary, n_top_genes=depth))
 
     def _cells(self, job: Job, lost: Counter[str]) -> list[pa.Table]:
-        source, block = self.plan.sources[job.index], self._block(job)
-        rows = slice(job.start, job.stop)
+        source = self.plan.sources[job.index]
+        cells = source.cells(job.start, job.stop)
+        block = self._block(job, cells)
         made = []
         for task in self.plan.tasks:
             if task.way not in CELL_WAYS:
                 continue
-            fits = source.fits(task)[rows] & (block.parts >= 0)
+            fits = cells.fits(task) & (block.parts >= 0)
             if not fits.any():
                 continue
             if task.way == "group":
@@ -133,23 +132,21 @@ class Maker:
             else:
                 weights = None
                 if task.part.balance != "none":
-                    weights = self.plan.weights(task, job.index)[rows]
+                    weights = self.plan.weights(task, job.index, cells)
                 times = self._times(task, block.keys, block.parts, fits, weights=weights)
                 drawn = Drawn.of(block, times, task)
                 examples = _OF_ONE_CELL[task.way](task, block, drawn, self.plan.ways)
                 _count(lost, f"{task.name}: no control in the same block", len(drawn), examples)
-            made.append(self._rows(task, source, block, examples, lost=lost))
+            made.append(self._rows(task, cells, block, examples, lost=lost))
         return made
 
-    def _block(self, job: Job) -> Block:
-        source, plan = self.plan.sources[job.index], self.plan
-        cells = self._ranked(job)
-        rows = slice(job.start, job.stop)
+    def _block(self, job: Job, cells: Cells) -> Block:
+        source = self.plan.sources[job.index]
         return Block(
-            cells,
-            source.keys[rows],
-            plan.parts[job.index][rows],
-            {name: word[rows] for name, word in source.words.items()},
+            self._ranked(job),
+            cells.keys,
+            cells.parts(self.plan.split),
+            cells.words,
             job.start,
             source.part.control,
             source.part.match,
@@ -181,22 +178,21 @@ class Maker:
     def _rows(
         self,
         task: CorpusTask,
-        source: SourceCells,
+        cells: Cells,
         block: Block,
         examples: Examples,
         *,
         lost: Counter[str],
     ) -> pa.Table:
         drawn = examples.drawn
-        groups = source.groups(self.plan.split.by)
-        here = drawn.cells + block.start
+        groups = cells.groups(self.plan.split.by)
         table = rows_of(
             task,
             examples,
             templates=self.plan.ways.templates(task, drawn),
-            source=source.name,
-            rows=here,
-            groups=None if groups is None else texts_of(groups[here]),
+            source=Path(cells.part.path).name,
+            rows=drawn.cells + block.start,
+            groups=None if groups is None else texts_of(groups[drawn.cells]),
         )
         if examples.n_genes is None:
             return table

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from celloquy.errors import InputError
 from celloquy.knowledge import read_known_genes
 from celloquy.text import Vocabulary
 from celloquy.training._corpus_draw import (
+    Again,
     BalancedQuota,
     Quota,
     balanced_quota,
@@ -20,11 +22,10 @@ from celloquy.training._corpus_draw import (
     proportional,
     quota,
 )
-from celloquy.training._corpus_sources import Ranking
+from celloquy.training._corpus_sources import GeneUnion, Ranking
 from celloquy.training._corpus_split import CorpusSplit, make_split
 from celloquy.training._corpus_survey import (
     group_counts,
-    parts_of,
     refuse_empty,
     refuse_told_labels,
     shared_cells,
@@ -38,10 +39,11 @@ from celloquy.training._objectives_tables import TableExamples
 from celloquy.training._recipe_corpus import PARTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
+    from celloquy.training._corpus_cells import Cells, CellStore
     from celloquy.training._corpus_draw import Keys
     from celloquy.training._corpus_tables import Network
     from celloquy.training._corpus_tasks import CorpusTask
@@ -72,6 +74,8 @@ class CorpusPlan:
     ----------
     recipe
         The corpus.
+    store
+        Where keys and words of the cells are put; it stays open while examples are made.
 
     Raises
     ------
@@ -79,19 +83,18 @@ class CorpusPlan:
         If a source, the split or a task cannot be used.
     """
 
-    def __init__(self, recipe: CorpusRecipe) -> None:
+    def __init__(self, recipe: CorpusRecipe, store: CellStore) -> None:
         self.recipe = recipe
         self.tasks = self._make_tasks()
         self.genes = None if recipe.medians is None else read_known_genes(recipe.medians)
-        self.ranking = Ranking(recipe, self.genes)
-        self.sources = survey(self.ranking)
+        self.ranking = Ranking(recipe, self.genes, GeneUnion())
+        self.sources = survey(self.ranking, store)
         self.tables = self._read_tables()
         counts, self.n_without_group = group_counts(self.sources, recipe.split.by)
         split = make_split(counts, recipe.split, seed=recipe.seed) if counts else None
         self.split = split or CorpusSplit(
             recipe.split.by, recipe.seed, {}, recipe.split.gene_shares
         )
-        self.parts = [parts_of(source, self.split) for source in self.sources]
         self.split = replace(self.split, sizes=self._sizes())
         self.networks = [
             read_network(
@@ -132,10 +135,10 @@ class CorpusPlan:
         ]
 
     def _sizes(self) -> dict[str, int]:
-        counted = sum(
-            (np.bincount(part[part >= 0], minlength=len(PARTS)) for part in self.parts),
-            np.zeros(len(PARTS), np.int64),
-        )
+        counted = np.zeros(len(PARTS), np.int64)
+        for cells in (cells for source in self.sources for cells in source.chunks()):
+            parts = cells.parts(self.split)
+            counted += np.bincount(parts[parts >= 0], minlength=len(PARTS))
         return {name: int(n) for name, n in zip(PARTS, counted, strict=True)}
 
     def _check(self) -> None:
@@ -146,7 +149,7 @@ class CorpusPlan:
         InputError
             If parts share cells, a prompt holds its answer, or a task has no example.
         """
-        shared = shared_cells(self.sources, self.parts)
+        shared = shared_cells(self.sources, self.split)
         if shared and self.recipe.split.leaks == "refuse":
             (one, other), n = next(iter(shared.items()))
             msg = f"The split by {self.split.by} leaks: {n:,} cells of one name and study are in "
@@ -160,7 +163,7 @@ class CorpusPlan:
                 raise InputError(msg, hint="leave `balance` out.")
             if task.way in CELL_WAYS:
                 refuse_told_labels(task, self.sources)
-                refuse_empty(task, self.sources, self.parts)
+                refuse_empty(task, self.sources, self.split)
             if task.way in GRAPH_WAYS and not self.recipe.graph:
                 msg = f"No training example is left for task {task.name!r}: there is no "
                 msg += "[[corpus.graph]]."
@@ -171,9 +174,7 @@ class CorpusPlan:
                 raise InputError(msg, hint="name a file of examples, or leave the task out.")
 
     def _gene_names(self) -> tuple[str, ...]:
-        named: set[str] = set()
-        for source in self.sources:
-            named.update(source.names)
+        named = set(self.ranking.union.names)
         for table in self.tables:
             named |= table.gene_names
         for network in self.networks:
@@ -182,13 +183,11 @@ class CorpusPlan:
 
     def _plan_draws(self) -> None:
         """Decide how many examples of each task each part shall have, and who is drawn."""
-        pools = {task.name: self._pools(task) for task in self.tasks}
+        pools = {task.name: self._pool(task) for task in self.tasks}
         weights = [task.part.weight for task in self.tasks]
         shares = np.array(weights) / sum(weights)
-        self.possible = {
-            name: [self._n_possible(pool, part) for part in range(len(PARTS))]
-            for name, pool in pools.items()
-        }
+        self.possible = {task.name: self._n_possible(task, pools[task.name]) for task in self.tasks}
+        self._of_label: dict[tuple[str, int], NDArray[np.float64]] = {}
         fits = [
             self.possible[task.name][TRAIN] / share
             for task, share in zip(self.tasks, shares, strict=True)
@@ -207,36 +206,51 @@ class CorpusPlan:
         }
 
     def _quota(
-        self, task: CorpusTask, part: int, pools: Sequence[Sequence[Any]]
+        self, task: CorpusTask, part: int, pool: Iterable[tuple[Keys, NDArray[np.int8]]]
     ) -> Quota | BalancedQuota:
         """Find who is drawn for a task in a part."""
         wanted = self.wanted[task.name][part]
-        keys = [mix(pool[part] ^ task.key) for pool in pools]
+        keys = Again(lambda: (mix(keys[parts == part] ^ task.key) for keys, parts in pool))
         if part != TRAIN or task.part.balance == "none":
-            return quota(wanted, [one for one in keys if len(one)], repeats=part == TRAIN)
-        weights = [
-            self.weights(task, i)[source.fits(task) & (self.parts[i] == TRAIN)]
-            for i, source in enumerate(self.sources)
-        ]
-        return balanced_quota(wanted, keys, weights)
+            return quota(wanted, keys, repeats=part == TRAIN)
+        return balanced_quota(wanted, keys, Again(partial(self._weights, task)))
 
-    def weights(self, task: CorpusTask, index: int) -> NDArray[np.float64]:
-        """Give the weight of each cell of a source by how rare its label is there.
+    def _weights(self, task: CorpusTask) -> Iterator[NDArray[np.float64]]:
+        """Give the weight of each cell that a task can be trained on, chunk by chunk."""
+        for index, source in enumerate(self.sources):
+            for cells in source.chunks():
+                fits = cells.fits(task) & (cells.parts(self.split) == TRAIN)
+                yield self.weights(task, index, cells)[fits]
+
+    def weights(self, task: CorpusTask, index: int, cells: Cells) -> NDArray[np.float64]:
+        """Give the weight of cells by how rare their label is in their source.
 
         Parameters
         ----------
         task
             The task.
         index
-            Which source.
+            Of which source they are.
+        cells
+            Some of its cells.
         """
-        source = self.sources[index]
-        fits = source.fits(task) & (self.parts[index] == TRAIN)
-        word = source.words.get(task.label or task.part.label)
-        codes = np.zeros(len(fits), np.int32) if word is None else word.codes
-        counts = np.bincount(codes[fits] + 1, minlength=int(codes.max(initial=0)) + 2)
-        weights: NDArray[np.float64] = 1.0 / np.sqrt(np.maximum(counts, 1))[codes + 1]
+        if (task.name, index) not in self._of_label:
+            self._of_label[task.name, index] = self._label_weights(task, index)
+        word = cells.words.get(task.label or task.part.label)
+        codes = np.zeros(len(cells), np.int32) if word is None else word.codes
+        weights: NDArray[np.float64] = self._of_label[task.name, index][codes + 1]
         return weights
+
+    def _label_weights(self, task: CorpusTask, index: int) -> NDArray[np.float64]:
+        """Give the weight of each label of a source; that of no label comes first."""
+        source, label = self.sources[index], task.label or task.part.label
+        _, texts = source.words.get(label, (None, ("",)))
+        counts = np.zeros(len(texts) + 1, np.int64)
+        for cells in source.chunks():
+            fits = cells.fits(task) & (cells.parts(self.split) == TRAIN)
+            codes = cells.words[label].codes if label in cells.words else np.zeros(len(cells), int)
+            counts += np.bincount(codes[fits] + 1, minlength=len(counts))
+        return 1.0 / np.sqrt(np.maximum(counts, 1))
 
     def rates(self, task: CorpusTask) -> list[float]:
         """Say how often each possible group of a task of several cells is drawn, by part.
@@ -249,38 +263,37 @@ class CorpusPlan:
         pairs = zip(self.wanted[task.name], self.possible[task.name], strict=True)
         return [wanted / max(possible, 1) for wanted, possible in pairs]
 
-    def _n_possible(self, pools: Sequence[Sequence[Any]], part: int) -> int:
-        return sum(pool[part] if isinstance(pool[part], int) else len(pool[part]) for pool in pools)
-
-    def _pools(self, task: CorpusTask) -> list[list[Any]]:
-        """Give the keys of all that a task can be asked about, by source and part."""
+    def _n_possible(
+        self, task: CorpusTask, pool: Iterable[tuple[Keys, NDArray[np.int8]]]
+    ) -> list[int]:
+        """Count all that a task can be asked about, by part."""
+        counts = np.zeros(len(PARTS), np.int64)
         if task.way == "group":
-            counted = [
-                possible_groups(task, part, source.words, source.fits(task) & (part >= 0))
-                for source, part in zip(self.sources, self.parts, strict=True)
-            ]
-            return [[int(n) for n in one] for one in counted]
-        if task.way in CELL_WAYS:
-            pairs = [
-                (source.keys[fits], part[fits])
-                for source, part in zip(self.sources, self.parts, strict=True)
-                for fits in [source.fits(task)]
-            ]
-        elif task.way in GRAPH_WAYS:
-            pairs = [
-                (keys, part) for keys, part, _ in map(self.edges_or_genes, *self._graph_of(task))
-            ]
+            for source in self.sources:
+                counts += possible_groups(task, source.chunks(), self.split)
         else:
-            tables = [
-                t
-                for t, p in zip(self.tables, self.recipe.table, strict=True)
-                if p.task == task.name
-            ]
-            pairs = [(table.keys, table.parts(self.split, self.recipe.split)) for table in tables]
-        return [[keys[part == i] for i in range(len(PARTS))] for keys, part in pairs]
+            for _, parts in pool:
+                counts += np.bincount(parts[parts >= 0], minlength=len(PARTS))
+        return [int(n) for n in counts]
 
-    def _graph_of(self, task: CorpusTask) -> tuple[list[CorpusTask], list[Network]]:
-        return [task] * len(self.networks), list(self.networks)
+    def _pool(self, task: CorpusTask) -> Iterable[tuple[Keys, NDArray[np.int8]]]:
+        """Give the keys of all that a task can be asked about, with their parts, -1 for none."""
+        if task.way in CELL_WAYS:
+            return Again(partial(self._cells_for, task))
+        if task.way in GRAPH_WAYS:
+            return [self.edges_or_genes(task, network)[:2] for network in self.networks]
+        of_task = [
+            table
+            for table, part in zip(self.tables, self.recipe.table, strict=True)
+            if part.task == task.name
+        ]
+        return [(table.keys, table.parts(self.split, self.recipe.split)) for table in of_task]
+
+    def _cells_for(self, task: CorpusTask) -> Iterator[tuple[Keys, NDArray[np.int8]]]:
+        for source in self.sources:
+            for cells in source.chunks():
+                parts = np.where(cells.fits(task), cells.parts(self.split), -1)
+                yield cells.keys, parts.astype(np.int8)
 
     @staticmethod
     def edges_or_genes(
@@ -305,12 +318,25 @@ class CorpusPlan:
         jobs = []
         if any(task.way in CELL_WAYS for task in self.tasks):
             for index, source in enumerate(self.sources):
-                n = len(source.keys)
                 jobs += [
-                    Job("source", index, start, min(start + BLOCK, n))
-                    for start in range(0, n, BLOCK)
+                    Job("source", index, start, min(start + BLOCK, source.n_obs))
+                    for start in range(0, source.n_obs, BLOCK)
                 ]
         jobs += [Job("table", index) for index in range(len(self.tables))]
         if any(task.way in GRAPH_WAYS for task in self.tasks):
             jobs += [Job("graph", index) for index in range(len(self.networks))]
         return tuple(jobs)
+
+    def follows(self, job: Job) -> Job | None:
+        """Give the job after a job; `None` after the last.
+
+        Parameters
+        ----------
+        job
+            A job of the plan.
+        """
+        return self._following.get(job)
+
+    @cached_property
+    def _following(self) -> dict[Job, Job]:
+        return dict(pairwise(self.jobs))

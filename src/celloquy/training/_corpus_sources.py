@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -35,6 +36,50 @@ RankedLists = tuple["NDArray[np.int32]", "NDArray[np.int64]", "NDArray[np.float3
 """Genes of cells end to end, where each cell begins, and the values of the genes if wanted."""
 
 
+class GeneUnion:
+    """The names of the genes of all sources, each once, in the order in which they were met."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, int] = {}
+        self._columns: dict[bytes, NDArray[np.int32]] = {}
+        self._found: tuple[str, NDArray[np.int32]] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names."""
+        return tuple(self._at)
+
+    def columns(self, names: Sequence[str], chosen: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Add the genes of a source, and give the place of each of its columns, -1 for none.
+
+        Sources of the same columns share one array.
+
+        Parameters
+        ----------
+        names
+            Names of its genes.
+        chosen
+            Which of them each column is, -1 for none; shape ``(n_vars,)``.
+        """
+        place = np.array([*(self._at.setdefault(n, len(self._at)) for n in names), -1], np.int32)
+        columns = place[chosen]
+        key = hashlib.blake2b(columns.tobytes(), digest_size=16).digest()
+        return self._columns.setdefault(key, columns)
+
+    def places(self, vocabulary: Vocabulary) -> NDArray[np.int32]:
+        """Give the place of each gene in a vocabulary, and -1 at the end.
+
+        Parameters
+        ----------
+        vocabulary
+            Names in another order.
+        """
+        if self._found is None or self._found[0] != vocabulary.fingerprint:
+            place = np.append(vocabulary.find(self._at), -1).astype(np.int32)
+            self._found = (vocabulary.fingerprint, place)
+        return self._found[1]
+
+
 class Ranking(NamedTuple):
     """How the genes of all sources are ranked."""
 
@@ -42,17 +87,30 @@ class Ranking(NamedTuple):
     """The corpus."""
     genes: KnownGenes | None
     """The genes that a model shall know, if the corpus tells them."""
+    union: GeneUnion
+    """The genes of all sources that were looked at."""
+
+
+class ColumnChoice(NamedTuple):
+    """What was found out of the genes and values of a file."""
+
+    genes: GeneOptions
+    """Which genes may be named."""
+    kind: Kind
+    """What the values are."""
+    columns: NDArray[np.int32]
+    """Which gene of all sources each column is, -1 for none; shape ``(n_vars,)``."""
 
 
 class CellFile(Protocol):
     """Cells of one file."""
 
     choice: Any
-    """What was found out of its genes and values."""
+    """What was found out of its genes and values, so that it is not found out again."""
     n_obs: int
     """Number of cells."""
     names: tuple[str, ...]
-    """Names of its genes, as the corpus calls them."""
+    """Names of its genes, as the corpus calls them; none where they were looked at before."""
 
     @property
     def own_names(self) -> tuple[str, ...]:
@@ -92,24 +150,23 @@ class ExpressionFile:
     """
 
     def __init__(
-        self, part: SourcePart, *, ranking: Ranking, known: SentenceJob | None = None
+        self, part: SourcePart, *, ranking: Ranking, known: ColumnChoice | None = None
     ) -> None:
         self._part, self._ranking = part, ranking
         self._stream = open_stream(part.path, layer=part.layer, use_raw=part.use_raw)
-        self.choice = known or self._choose()
         self.n_obs = self._stream.n_obs
-        self.names = self.choice.choice.vocabulary.names
+        self.names: tuple[str, ...] = ()
+        self.choice = known or self._choose()
         self._buffers = RankBuffers()
-        self._columns: tuple[str, NDArray[np.int32]] | None = None
 
     @property
     def own_names(self) -> tuple[str, ...]:
         """Names of its genes, as the file calls them."""
         return tuple(gene_names(self._stream.var, self._part.gene_column))
 
-    def _choose(self) -> SentenceJob:
+    def _choose(self) -> ColumnChoice:
         """Check the values, and find out which genes may be named."""
-        part, (recipe, genes) = self._part, self._ranking
+        part, recipe, genes = self._part, self._ranking.recipe, self._ranking.genes
         said = part.values.get("organism")
         options = GeneOptions(
             rank_by=recipe.rank_by,
@@ -122,7 +179,7 @@ class ExpressionFile:
         )
         if recipe.augment.depth is not None:
             require_slot(self._stream, verb="depth", kinds=_COUNTS, source=part.path)
-        return SentenceJob.of(
+        job = SentenceJob.of(
             self._stream,
             source=part.path,
             n_top_genes=None,
@@ -130,6 +187,10 @@ class ExpressionFile:
             obs_features=(),
             genes=options,
         )
+        self.names = job.choice.vocabulary.names
+        self._n_dropped = job.choice.report.dropped
+        columns = self._ranking.union.columns(self.names, job.choice.columns)
+        return ColumnChoice(job.genes, job.kind, columns)
 
     def obs(self, columns: Sequence[str]) -> pd.DataFrame:
         """Read columns of obs, indexed by cell name."""
@@ -139,7 +200,7 @@ class ExpressionFile:
         """Say what makes this file this file."""
         found = {**self._stream.fingerprint(), "n_genes_named": len(self.names)}
         if self._ranking.genes is not None:
-            found["n_genes_left_out"] = self.choice.choice.report.dropped
+            found["n_genes_left_out"] = self._n_dropped
         path = Path(self._part.path)
         if not path.is_file():
             return found
@@ -150,9 +211,9 @@ class ExpressionFile:
         self, start: int, stop: int, vocabulary: Vocabulary, *, n_top_genes: int | None
     ) -> RankedLists:
         """Rank the genes of cells `start` to `stop`, as places in the vocabulary."""
-        columns = self._in(vocabulary)
-        job = self.choice
-        options = rank_options(job.genes, vocabulary, n_top_genes, kind=job.kind)
+        choice = self.choice
+        columns = self._ranking.union.places(vocabulary)[choice.columns]
+        options = rank_options(choice.genes, vocabulary, n_top_genes, kind=choice.kind)
         keeps = self._ranking.recipe.augment.values_vary
         genes, lengths = [np.empty(0, np.int32)], [np.zeros(1, np.int64)]
         values = [np.empty(0, np.float32)]
@@ -166,13 +227,6 @@ class ExpressionFile:
                 values.append(ranked.values.copy())
         offsets = np.cumsum(np.concatenate(lengths)).astype(np.int64)
         return np.concatenate(genes), offsets, np.concatenate(values) if keeps else None
-
-    def _in(self, vocabulary: Vocabulary) -> NDArray[np.int32]:
-        """Give each column of the file its place in the vocabulary."""
-        if self._columns is None or self._columns[0] != vocabulary.fingerprint:
-            place = np.append(vocabulary.find(self.names), -1).astype(np.int32)
-            self._columns = (vocabulary.fingerprint, place[self.choice.choice.columns])
-        return self._columns[1]
 
     def close(self) -> None:
         """Close the file."""
@@ -208,7 +262,7 @@ def open_cells(
             msg = f"'{Path(part.path).name}' holds sentences: ranks without expression, which "
             msg += "`medians`, `depth` and `noise` need."
             raise InputError(msg, hint="name the file of cells that the sentences were made of.")
-        cells: CellFile = SentenceFolder(part, names=known)
+        cells: CellFile = SentenceFolder(part, union=ranking.union, is_known=known is not None)
     else:
         cells = ExpressionFile(part, ranking=ranking, known=known)
     if known is not None:

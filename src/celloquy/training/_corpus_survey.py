@@ -3,133 +3,44 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import cached_property
+from collections import Counter
 from itertools import combinations
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from celloquy._runtime import closest
 from celloquy.errors import InputError
 from celloquy.knowledge import guess_organism
+from celloquy.training._corpus_cells import Cells, SourceCells, study_of
 from celloquy.training._corpus_draw import name_keys
 from celloquy.training._corpus_sources import open_cells, read_words
-from celloquy.training._objectives_cells import is_control
+from celloquy.training._recipe_corpus import PARTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from celloquy.training._corpus_cells import CellStore
     from celloquy.training._corpus_draw import Keys
-    from celloquy.training._corpus_sources import Ranking, Word
+    from celloquy.training._corpus_sources import Ranking
     from celloquy.training._corpus_split import CorpusSplit
     from celloquy.training._corpus_tasks import CorpusTask
-    from celloquy.training._recipe_corpus import SourcePart
 
-STUDY = "study"
 _SHORTEST = 3
 """Letters of a label from which on it is looked for within other words."""
+_TOGETHER = 2**21
+"""About the cells whose keys are compared at once."""
 
 
-@dataclass(frozen=True, eq=False)
-class SourceCells:
-    """What is kept of the cells of a source: a key and a few numbers each."""
-
-    part: SourcePart
-    """What the recipe says of it."""
-    keys: Keys
-    """Key of each cell."""
-    words: Mapping[str, Word]
-    """Words of each cell."""
-    names: tuple[str, ...]
-    """Names of its genes."""
-    fingerprint: Mapping[str, Any]
-    """What makes it this source."""
-    kept: NDArray[np.bool_]
-    """Which cells are not left out."""
-    choice: Any = None
-    """What was found out of its genes and values, so that it is not found out again."""
-
-    @property
-    def name(self) -> str:
-        """The name of its file."""
-        return Path(self.part.path).name
-
-    @property
-    def study(self) -> str:
-        """The study that it is of."""
-        return study_of(self.part)
-
-    @cached_property
-    def labels(self) -> dict[str, tuple[str, ...]]:
-        """The texts of each word that cells have which are not left out."""
-        found = {}
-        for name, word in self.words.items():
-            codes = np.unique(word.codes[self.kept & (word.codes >= 0)])
-            found[name] = tuple(word.texts[code] for code in codes)
-        return found
-
-    def groups(self, by: str) -> Word | None:
-        """Give the group of each cell; `None` for a split by cell.
-
-        Parameters
-        ----------
-        by
-            What the corpus is split by.
-
-        Raises
-        ------
-        InputError
-            If the source has no such word.
-        """
-        from celloquy.training._corpus_sources import Word as Words
-
-        if by == "cell":
-            return None
-        if by == STUDY:
-            return Words(np.zeros(len(self.keys), np.int32), (self.study,))
-        if by not in self.words:
-            msg = f"The corpus is split by {by!r}, and '{self.name}' has no such word"
-            msg += f"{closest(by, self.words)}."
-            hint = f"name its column, `columns = {{ {by} = '…' }}`, or split by study."
-            raise InputError(msg, hint=hint)
-        return self.words[by]
-
-    def fits(self, task: CorpusTask) -> NDArray[np.bool_]:
-        """Say which cells can be an example of a task.
-
-        Parameters
-        ----------
-        task
-            The task.
-        """
-        found = self.kept.copy()
-        for word in task.needs():
-            if word not in self.words:
-                return np.zeros(len(found), dtype=bool)
-            found &= self.words[word].codes >= 0
-        if task.way == "pair":
-            if not self.part.control:
-                return np.zeros(len(found), dtype=bool)
-            found &= ~is_control(self.words, self.part.control)
-        return found
-
-
-def study_of(part: Any) -> str:  # noqa: ANN401 (a source, a table or a network)
-    """Name the study of a source: as the recipe says, or its file's name."""
-    return str(part.study) or Path(part.path).name.partition(".")[0]
-
-
-def survey(ranking: Ranking) -> list[SourceCells]:
+def survey(ranking: Ranking, store: CellStore) -> list[SourceCells]:
     """Look at every source: names, words and genes; expression is only sampled.
 
     Parameters
     ----------
     ranking
         The corpus, and how genes are ranked.
+    store
+        Where keys and words of the cells are put.
 
     Raises
     ------
@@ -142,14 +53,14 @@ def survey(ranking: Ranking) -> list[SourceCells]:
         try:
             obs_names, words = read_words(cells, part)
             keys = name_keys(obs_names, study_of(part), recipe.seed)
-            kept = np.ones(cells.n_obs, dtype=bool)
-            for word, texts in part.leave_out.items():
-                unwanted = [words[word].texts.index(text) for text in texts]
-                kept &= ~np.isin(words[word].codes, unwanted)
-            fingerprint = cells.fingerprint()
-            found.append(
-                SourceCells(part, keys, words, cells.names, fingerprint, kept, cells.choice)
+            known = SourceCells.keep(
+                Cells(part, keys, words),
+                store,
+                fingerprint=cells.fingerprint(),
+                organism=part.values.get("organism") or guess_organism(cells.names),
+                choice=cells.choice,
             )
+            found.append(known)
         finally:
             cells.close()
     if not recipe.mixed_organisms and ranking.genes is None:
@@ -167,9 +78,8 @@ def _refuse_mixed(sources: Sequence[SourceCells]) -> None:
     """
     seen: dict[str, str] = {}
     for source in sources:
-        organism = source.part.values.get("organism") or guess_organism(source.names)
-        if organism is not None:
-            seen.setdefault(organism, source.name)
+        if source.organism is not None:
+            seen.setdefault(source.organism, source.name)
     if len(seen) > 1:
         told = " and ".join(f"{organism} ('{name}')" for organism, name in seen.items())
         msg = f"The sources are of several organisms: {told}. Their genes have other names."
@@ -217,12 +127,15 @@ def _refuse_told(task: CorpusTask, source: SourceCells, label: str, word: str) -
     InputError
         If one does.
     """
-    fits = source.fits(task) & (source.words[word].codes >= 0)
-    labels, inputs = source.words[label], source.words[word]
-    pairs = np.stack([labels.codes[fits], inputs.codes[fits]])
-    kinds, counts = np.unique(pairs, axis=1, return_counts=True)
-    for (code, said), n in zip(kinds.T, counts, strict=True):
-        answer, text = labels.texts[code], inputs.texts[said]
+    counts: Counter[tuple[str, str]] = Counter()
+    for cells in source.chunks():
+        labels, inputs = cells.words[label], cells.words[word]
+        fits = cells.fits(task) & (inputs.codes >= 0)
+        pairs = labels.codes[fits].astype(np.int64) * len(inputs.texts) + inputs.codes[fits]
+        for kind, n in zip(*np.unique(pairs, return_counts=True), strict=True):
+            code, said = divmod(int(kind), len(inputs.texts))
+            counts[labels.texts[code], inputs.texts[said]] += int(n)
+    for (answer, text), n in sorted(counts.items()):
         if _holds(text, answer):
             msg = f"Task {task.name!r} would be told its answer: of {n:,} cells of '{source.name}' "
             msg += f"{label!r} is {answer!r}, and {word!r} says {text!r}."
@@ -238,28 +151,25 @@ def _holds(text: str, answer: str) -> bool:
     return len(answer) >= _SHORTEST and found is not None
 
 
-def refuse_empty(
-    task: CorpusTask, sources: Sequence[SourceCells], parts: Sequence[NDArray[np.int8]]
-) -> None:
+def refuse_empty(task: CorpusTask, sources: Sequence[SourceCells], split: CorpusSplit) -> None:
     """Refuse a task of cells without a training example, and say why there is none.
 
     Parameters
     ----------
     task
         A task that takes cells.
-    sources, parts
-        All sources, and the part of each of their cells.
+    sources, split
+        All sources, and who learns and who judges.
 
     Raises
     ------
     InputError
         If there is none.
     """
-    if any(
-        (source.fits(task) & (part == 0)).any() for source, part in zip(sources, parts, strict=True)
-    ):
+    chunks = (cells for source in sources for cells in source.chunks())
+    if any((cells.fits(task) & (cells.parts(split) == 0)).any() for cells in chunks):
         return
-    why = [_why_none(task, source, part) for source, part in zip(sources, parts, strict=True)]
+    why = [_why_none(task, source, split) for source in sources]
     msg = f"No training example is left for task {task.name!r}: "
     msg += "; ".join(why) if why else "there is no [[corpus.source]]"
     needs = ", ".join(task.needs()) or "nothing"
@@ -268,7 +178,7 @@ def refuse_empty(
     raise InputError(msg, hint=hint)
 
 
-def _why_none(task: CorpusTask, source: SourceCells, part: NDArray[np.int8]) -> str:
+def _why_none(task: CorpusTask, source: SourceCells, split: CorpusSplit) -> str:
     """Say why a source has no training example of a task."""
     where = f"'{source.name}'"
     if task.way == "pair" and not source.part.control:
@@ -276,36 +186,45 @@ def _why_none(task: CorpusTask, source: SourceCells, part: NDArray[np.int8]) -> 
     for word in task.needs():
         if word not in source.words:
             return f"{where} has no word {word!r}{closest(word, source.words)}"
-    n = int((part == 0).sum())
-    fits = int(source.fits(task).sum())
+    n = sum(int((cells.parts(split) == 0).sum()) for cells in source.chunks())
+    fits = sum(int(cells.fits(task).sum()) for cells in source.chunks())
     if not n:
-        return f"all {len(part):,} cells of {where} are held out or left out"
+        return f"all {source.n_obs:,} cells of {where} are held out or left out"
     return f"{where} has {fits:,} cells with all that is needed, and none of them is for training"
 
 
-def shared_cells(
-    sources: Sequence[SourceCells], parts: Sequence[NDArray[np.int8]]
-) -> dict[tuple[int, int], int]:
+def shared_cells(sources: Sequence[SourceCells], split: CorpusSplit) -> dict[tuple[int, int], int]:
     """Count the cells of one name and study that are in two parts.
+
+    All cells are compared, those of one span of keys at a time, so that memory does not grow.
 
     Parameters
     ----------
-    sources, parts
-        All sources, and the part of each of their cells.
+    sources, split
+        All sources, and who learns and who judges.
     """
-    by_part = {
-        part: np.unique(
-            np.concatenate([s.keys[p == part] for s, p in zip(sources, parts, strict=True)])
-        )
-        for part in range(3)
-        if sources
-    }
-    found = {}
-    for one, other in combinations(by_part, 2):
-        shared = np.intersect1d(by_part[one], by_part[other], assume_unique=True)
-        if len(shared):
-            found[one, other] = len(shared)
-    return found
+    n_spans = -(-sum(source.n_obs for source in sources) // _TOGETHER)
+    found: Counter[tuple[int, int]] = Counter()
+    for number in range(n_spans):
+        low, high = number * 2**64 // n_spans, (number + 1) * 2**64 // n_spans - 1
+        by_part = _keys_between(np.uint64(low), np.uint64(high), sources, split)
+        for one, other in combinations(range(len(PARTS)), 2):
+            found[one, other] += len(
+                np.intersect1d(by_part[one], by_part[other], assume_unique=True)
+            )
+    return {pair: n for pair, n in found.items() if n}
+
+
+def _keys_between(
+    low: np.uint64, high: np.uint64, sources: Sequence[SourceCells], split: CorpusSplit
+) -> list[Keys]:
+    """Give the keys of each part from `low` to `high`, each once and rising."""
+    held: list[list[Keys]] = [[] for _ in PARTS]
+    for cells in (cells for source in sources for cells in source.chunks()):
+        parts = np.where((cells.keys >= low) & (cells.keys <= high), cells.parts(split), -1)
+        for part, keys in enumerate(held):
+            keys.append(cells.keys[parts == part])
+    return [np.unique(np.concatenate(keys)) for keys in held]
 
 
 def group_counts(sources: Sequence[SourceCells], by: str) -> tuple[dict[str, int], int]:
@@ -321,25 +240,11 @@ def group_counts(sources: Sequence[SourceCells], by: str) -> tuple[dict[str, int
     counts: dict[str, int] = {}
     without = 0
     for source in sources:
-        groups = source.groups(by)
-        if groups is None:
-            counts["all"] = counts.get("all", 0) + len(source.keys)
-            continue
-        for text, n in groups.counts().items():
-            counts[text] = counts.get(text, 0) + n
-        without += int((groups.codes < 0).sum())
+        here: Counter[str] = Counter()
+        for cells in source.chunks():
+            groups = cells.groups(by)
+            here.update({"all": len(cells)} if groups is None else groups.counts())
+            without += 0 if groups is None else int((groups.codes < 0).sum())
+        for text in sorted(here):
+            counts[text] = counts.get(text, 0) + here[text]
     return counts, without
-
-
-def parts_of(source: SourceCells, split: CorpusSplit) -> NDArray[np.int8]:
-    """Give the part of each cell of a source, -1 where it is left out.
-
-    Parameters
-    ----------
-    source
-        The source.
-    split
-        Who learns and who judges.
-    """
-    parts = split.part_of(source.groups(split.by), source.keys)
-    return np.where(source.kept, parts, -1).astype(np.int8)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from celloquy.text import Vocabulary
+    from celloquy.training._corpus_sources import GeneUnion
     from celloquy.training._recipe_corpus import SourcePart
 
 STATE = "state.json"
@@ -41,8 +42,10 @@ class SentenceFolder:
     ----------
     part
         What the recipe says of the folder.
-    names
-        Names of its genes, if they were read before.
+    union
+        The genes of all sources; those of this one are added.
+    is_known
+        Whether they were added before.
 
     Raises
     ------
@@ -50,7 +53,7 @@ class SentenceFolder:
         If it holds several data sets, is damaged, or has no cell sentences.
     """
 
-    def __init__(self, part: SourcePart, *, names: tuple[str, ...] | None = None) -> None:
+    def __init__(self, part: SourcePart, *, union: GeneUnion, is_known: bool = False) -> None:
         self._path = Path(part.path)
         self._table = read_arrow_folder(self._path)
         if SENTENCE not in self._table.column_names:
@@ -58,8 +61,10 @@ class SentenceFolder:
             msg += f"{closest(SENTENCE, self._table.column_names)}."
             raise InputError(msg, hint=f"it has: {', '.join(self._table.column_names)}.")
         self.n_obs = len(self._table)
-        self.names = self._read_names() if names is None else names
-        self.choice = self.own_names = self.names
+        self.names = () if is_known else self._read_names()
+        self.own_names = self.names
+        self.choice = True
+        union.columns(self.names, np.empty(0, np.int32))
 
     def _read_names(self) -> tuple[str, ...]:
         """Read the names of all genes, sorted."""

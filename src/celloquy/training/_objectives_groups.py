@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -11,13 +12,16 @@ import pyarrow as pa
 from celloquy.training._corpus_draw import keys_for, mix, share
 from celloquy.training._objectives import Drawn, Examples, Ragged, dumps, texts_of, write_values
 from celloquy.training._objectives_cells import no_lists, spoken
+from celloquy.training._recipe_corpus import PARTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
+    from celloquy.training._corpus_cells import Cells
     from celloquy.training._corpus_draw import Keys
+    from celloquy.training._corpus_split import CorpusSplit
     from celloquy.training._corpus_tasks import CorpusTask
     from celloquy.training._objectives import Block, Ways
 
@@ -156,17 +160,29 @@ def _first(seen: Ragged, n: int) -> Ragged:
 
 
 def possible_groups(
-    task: CorpusTask, parts: NDArray[np.int8], words: Mapping[str, Any], fits: NDArray[np.bool_]
+    task: CorpusTask, chunks: Iterable[Cells], split: CorpusSplit
 ) -> NDArray[np.int64]:
-    """Say how many groups the cells of a source make, at the most, by part; shape ``(3,)``."""
-    counted: NDArray[np.int64] = np.bincount(parts[fits].astype(np.int64), minlength=3)
-    if task.task.answer.kind == "json":
-        codes = words[task.label or ""].codes
-        most = [
-            int(np.bincount(codes[fits & (parts == part)], minlength=1).max())
-            if (fits & (parts == part)).any()
-            else 0
-            for part in range(3)
-        ]
-        return np.array(most, dtype=np.int64)
-    return counted // task.part.n_cells
+    """Say how many groups the cells of a source make, at the most, by part; shape ``(3,)``.
+
+    Parameters
+    ----------
+    task
+        The task.
+    chunks
+        All cells of the source.
+    split
+        Who learns and who judges.
+    """
+    is_json = task.task.answer.kind == "json"
+    counts: Counter[tuple[int, int]] = Counter()
+    for cells in chunks:
+        parts = cells.parts(split)
+        fits = cells.fits(task) & (parts >= 0)
+        codes = cells.words[task.label or ""].codes if is_json and fits.any() else parts
+        for part in range(len(PARTS)):
+            kinds, n = np.unique(codes[fits & (parts == part)], return_counts=True)
+            counts.update({(part, int(k)): int(m) for k, m in zip(kinds, n, strict=True)})
+    of_part = [[n for (one, _), n in counts.items() if one == part] for part in range(len(PARTS))]
+    if is_json:
+        return np.array([max(one, default=0) for one in of_part], dtype=np.int64)
+    return np.array([sum(one) // task.part.n_cells for one in of_part], dtype=np.int64)
