@@ -346,3 +346,20 @@ def test_reading_ahead_is_bounded():
     threading.Event().wait(0.05)
     assert len(made) <= 3
     items.close()
+
+
+def test_a_sample_of_rows_that_follow_one_another_is_what_they_hold(tmp_path):
+    values = np.arange(1, 261, dtype=np.float32)[:, None] * [1.0, 0.0, 2.0]
+    values[7] = 0  # a cell without values, in the midst of a run
+    for name, matrix in (("csr", sp.csr_matrix(values)), ("csc", sp.csc_matrix(values)),
+                         ("dense", values)):  # fmt: skip
+        path = tmp_path / f"{name}.h5ad"
+        ad.AnnData(matrix).write_h5ad(path)
+        with open_stream(path) as stream:
+            chunk = stream.sample(1_000)
+            whole = sp.csr_matrix((chunk.data, chunk.indices, chunk.indptr), shape=values.shape)
+            np.testing.assert_array_equal(whole.toarray(), values)
+            few = stream.sample(200, seed=1)
+            rows = spread_rows(260, 200, 1)
+            part = sp.csr_matrix((few.data, few.indices, few.indptr), shape=(200, 3))
+            np.testing.assert_array_equal(part.toarray(), values[rows])

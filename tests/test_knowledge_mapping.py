@@ -337,3 +337,16 @@ def test_mouse_ids_need_orthologs_that_know_ids():
 def test_ortholog_options_are_checked():
     with pytest.raises(InputError, match="`one_to_many` has no value 'all'"):
         human(["Cd3e"], one_to_many="all")
+
+
+def test_what_a_caller_does_to_kept_names_does_not_reach_the_next_caller():
+    first = map_genes(["CD3E", "ENSG00000198851.2", "CD3E"], collisions="sum")
+    first.columns[:] = 9
+    first.report.examples["merged"] = ("changed",)
+    first.report.mapped_by["id"] = 9
+    again = map_genes(["CD3E", "ENSG00000198851.2", "CD3E"], collisions="sum")
+    assert again.columns.tolist() == [0, 1, 0]
+    assert again.report.examples["merged"] == ("CD3E → CD3E",)
+    assert again.report.mapped_by == {}
+    other = map_genes(["CD3E", "ENSG00000198851.2", "CD3E"], collisions="keep")
+    assert other.columns.tolist() == [0, 1, 2]

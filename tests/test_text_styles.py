@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from celloquy.errors import InputError
 from celloquy.text._fields import field_text, field_texts, one_line
@@ -252,3 +254,20 @@ def test_a_prompt_keeps_genes_fields_and_counts_apart():
 def test_a_text_of_another_form_is_refused():
     with pytest.raises(InputError, match="does not have the form of style 'cellhermes'"):
         get_style("cellhermes").names_of("CD3E LYZ")
+
+
+MARKS = st.text(alphabet=' ,;-anA"', min_size=1, max_size=5)
+WRITTEN = st.text(alphabet=' ,-anAB1"\n\u00a0', max_size=5)
+
+
+@settings(deadline=None)
+@given(st.lists(WRITTEN, max_size=4), MARKS, st.one_of(st.none(), MARKS), st.booleans())
+def test_what_fits_at_one_look_at_all_letters_fits_name_by_name(names, delimiter, last, quoted):
+    style = Style("own", delimiter=delimiter, last_delimiter=last, quote_names=quoted)
+    if style._all_fit(names):
+        assert all(style._fits(name) for name in names)
+
+
+@pytest.mark.parametrize("name", list(STYLES))
+def test_usual_gene_names_fit_at_one_look(name):
+    assert STYLES[name]._all_fit(["CD3E", "HLA-DRA", "AC012345.1", "MT-CO1"])

@@ -84,3 +84,12 @@ def test_ranked_cells_put_end_to_end_keep_their_order():
     assert list(both) == [["IL7R", "CD3E", "MS4A1"], ["MS4A1"], ["IL7R"], ["MS4A1"]]
     assert both.cut.tolist() == [0, 2, 2, 2]
     assert len(both) == 4
+
+
+def test_the_places_of_the_same_names_are_found_once_and_cannot_be_changed():
+    first, again = (Vocabulary(tuple(f"GENE{i}" for i in range(5))).place for _ in range(2))
+    keys = sorted(range(5), key=lambda i: (tie_key(f"GENE{i}"), f"GENE{i}"))
+    assert np.argsort(first).tolist() == keys
+    assert again is first
+    with pytest.raises(ValueError, match="read-only"):
+        first[0] = 1

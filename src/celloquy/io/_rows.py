@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from celloquy.io._arrays import FlatArray
     from celloquy.io._types import Matrix
 
+_LONGEST_RUN = 100
+"""Most rows of a sample that are read at once."""
 DENSE_BAND_BYTES = 64 * 2**20
 """Most bytes of dense values held at once, where the file's own chunks allow it."""
 
@@ -67,8 +69,13 @@ class RowReader(ABC):
 
     def take(self, rows: NDArray[np.int64], scratch: Scratch) -> RowBlock:
         """Read single rows, given in rising order; the arrays are the caller's own."""
-        blocks = [_kept(self.read(int(row), int(row) + 1, scratch)) for row in rows]
-        return joined(blocks)
+        ends = np.flatnonzero(np.diff(rows) != 1) + 1  # rows that follow one another are one read
+        runs = [
+            run[start : start + _LONGEST_RUN]
+            for run in np.split(rows, ends)
+            for start in range(0, len(run), _LONGEST_RUN)
+        ]
+        return joined([_kept(self.read(int(run[0]), int(run[-1]) + 1, scratch)) for run in runs])
 
 
 class CsrRows(RowReader):

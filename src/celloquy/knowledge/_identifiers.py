@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,8 @@ _EXCEL_DATE = re.compile(
     r"(?P<day>\d{1,2})-(?P<month>Mar|Sep|Sept|Dec|Oct)|(?P<month2>Mar|Sep|Sept|Dec|Oct)-(?P<day2>\d{1,2})",
     re.IGNORECASE,
 )
+_N_IDS_KEPT = 2**16
+"""Names whose id is remembered: those of a file, in some 10 MB."""
 _BLANK = frozenset({"", "nan", "NaN", "NA", "None", "<NA>"})
 
 _ORGANISM_OF_PREFIX = {
@@ -66,9 +69,7 @@ def looks_like_ensembl(name: str) -> bool:
     >>> [looks_like_ensembl(name) for name in ("ENSG00000141510.17", "ENSA", "ENST00000269305")]
     [True, False, False]
     """
-    return name.startswith("ENS") and (
-        _ENSEMBL.fullmatch(name) is not None or _PAR_Y.fullmatch(name) is not None
-    )
+    return name.startswith("ENS") and bool(_ensembl_id(name))
 
 
 def strip_version(name: str) -> str:
@@ -81,12 +82,17 @@ def strip_version(name: str) -> str:
     >>> strip_version("AC012345.1")
     'AC012345.1'
     """
-    if not name.startswith("ENS"):
-        return name
+    return (_ensembl_id(name) or name) if name.startswith("ENS") else name
+
+
+@lru_cache(maxsize=_N_IDS_KEPT)
+def _ensembl_id(name: str) -> str:
+    # Ensembl gene id that a name is, without version; "" if it is none. One file's ids are
+    # looked at several times on the way to sentences, and the pattern costs more than a look-up.
     if _ENSEMBL.fullmatch(name):
         return name.partition("_")[0].partition(".")[0]
     copy = _PAR_Y.fullmatch(name)
-    return f"ENSG0{copy.group(1)}" if copy else name
+    return f"ENSG0{copy.group(1)}" if copy else ""
 
 
 def clean_names(names: Iterable[object]) -> list[str]:

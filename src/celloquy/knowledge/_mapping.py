@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -113,11 +114,10 @@ def map_genes(
     cleaned = clean_names(names)
     own_ids = _own_ids(cleaned, ids)
     if to == "keep":
-        columns = [
-            _Column(name, own, name or own, "kept" if name else "id", own)
-            for name, own in zip(cleaned, own_ids, strict=True)
-        ]
-        return _build(columns, _Record(to, ""), collisions, drop_unmapped=False)
+        kept = _kept(tuple(cleaned), tuple(own_ids), collisions)
+        report = kept.report  # what a caller may change is its own
+        own = replace(report, mapped_by={**report.mapped_by}, examples={**report.examples})
+        return replace(kept, columns=kept.columns.copy(), report=own)
     if to == "ensembl" and all(own_ids):
         columns = [
             _Column(name, own, own, "kept" if name == own else "id", own)
@@ -197,6 +197,16 @@ def map_orthologs(
     ]
     record = _Record("human", table.source)
     return _build(columns, record, collisions, drop_unmapped=drop_unmapped)
+
+
+@lru_cache(maxsize=4)
+def _kept(names: tuple[str, ...], own_ids: tuple[str, ...], collisions: str) -> GeneMap:
+    """Map names to themselves; needs no table, and is kept for the next call on the same genes."""
+    columns = [
+        _Column(name, own, name or own, "kept" if name else "id", own)
+        for name, own in zip(names, own_ids, strict=True)
+    ]
+    return _build(columns, _Record("keep", ""), collisions, drop_unmapped=False)
 
 
 def _check_option(option: str, value: str, known: Sequence[str]) -> None:

@@ -133,12 +133,26 @@ class Style:
             _refuse_merged(names, vocabulary.names, self.name)
         if self.quote_names:
             names = tuple(self._quoted(name) for name in names)
-        for name in names:
+        for name in () if self._all_fit(names) else names:
             if not self._fits(name):
                 msg = f"Gene name {name!r} cannot be told apart in a text of style {self.name!r}."
                 hint = "leave the gene out, rename it, or take the style with `quote_names=True`."
                 raise InputError(msg, hint=hint)
         return vocabulary if names == vocabulary.names else Vocabulary(names, vocabulary.ids)
+
+    def _all_fit(self, names: Sequence[str]) -> bool:
+        """Say at one look at all letters whether every name fits; False means: look closer.
+
+        No name has a space or a letter of the delimiter, and what the last delimiter ends with
+        has a letter that no name has: then no delimiter begins, ends or stands inside a name.
+        """
+        joined = "".join(names)
+        letters = set(joined)
+        if " " in letters or not joined.isprintable() or not all(names):
+            return False
+        last = self.last_delimiter
+        is_last_apart = last is None or bool(set(last[len(self.delimiter) :]) - letters)
+        return is_last_apart and letters.isdisjoint(self.delimiter)
 
     def _fits(self, name: str) -> bool:
         """Say whether the name can be cut out of joined names again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +31,16 @@ def tie_key(name: str) -> bytes:
     True
     """
     return hashlib.blake2b(name.encode(), digest_size=8).digest()
+
+
+@lru_cache(maxsize=4)
+def _place(names: tuple[str, ...]) -> NDArray[np.int32]:
+    """Give each name's place by key, then by itself; kept for the next call on the same genes."""
+    keys = np.array([tie_key(name) for name in names], dtype="S8").view(">u8")
+    place = np.empty(len(names), dtype=np.int32)
+    place[np.lexsort((np.array(names, dtype=object), keys))] = np.arange(len(names), dtype=np.int32)
+    place.flags.writeable = False
+    return place
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +93,7 @@ class Vocabulary:
     @cached_property
     def place(self) -> NDArray[np.int32]:
         """Each gene's place among equals, 0 first; shape ``(n_genes,)``; see :func:`tie_key`."""
-        keys = np.array([tie_key(name) for name in self.names], dtype="S8").view(">u8")
-        place = np.empty(len(self.names), dtype=np.int32)
-        place[np.lexsort((np.array(self.names, dtype=object), keys))] = np.arange(
-            len(self.names), dtype=np.int32
-        )
-        return place
+        return _place(self.names)
 
     @cached_property
     def fingerprint(self) -> str:
