@@ -6,10 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
+import transformers
 
 import celloquy as cq
 from celloquy.errors import CheckpointError, InputError
 from celloquy.lm import MINI, default_lm, describe_lm, mini_folder
+from celloquy.lm._hf_files import load_tokenizer, plain_settings
 from celloquy.roles import PredictOptions, calibrate
 from labelled_cells import TYPES, labelled_cells
 from mini_folder import write_mini
@@ -96,3 +98,37 @@ def test_a_calibration_beside_the_weights_is_used_unless_another_is_given(packag
     assert fewer.record["calibration"] == "with the model"
     bare = PredictOptions(normalise="tokens")
     assert not cq.predict(query.copy(), "cell_type", lm=lm, options=bare).record["calibrated"]
+
+
+@pytest.mark.slow
+def test_its_tokenizer_made_of_its_file_is_the_one_that_transformers_loads(package):
+    for folder in filter(None, (mini_folder(), package / "mini")):
+        made = load_tokenizer(folder)
+        loaded = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        assert type(made) is type(loaded)
+        assert made.backend_tokenizer.to_str() == loaded.backend_tokenizer.to_str()
+        assert made.special_tokens_map == loaded.special_tokens_map
+        for name in ("model_max_length", "padding_side", "truncation_side", "chat_template"):
+            assert getattr(made, name) == getattr(loaded, name)
+        text = "T cell: CD8A, CD4 HLA-DRB1"
+        assert made(text) == loaded(text)
+
+
+@pytest.mark.parametrize(
+    ("file", "held"),
+    [
+        ("chat_template.jinja", "{{ messages }}"),
+        ("tokenizer_config.json", '{"tokenizer_class": "LlamaTokenizer"}'),
+        ("tokenizer_config.json", '{"tokenizer_class": "TokenizersBackend", "auto_map": {}}'),
+        ("config.json", '{"model_type": "qwen3"}'),
+    ],
+)
+def test_a_tokenizer_that_more_files_or_settings_tell_about_is_left_to_transformers(
+    tmp_path, file, held
+):
+    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "TokenizersBackend"}')
+    assert plain_settings(tmp_path) == {"name_or_path": str(tmp_path)}
+    (tmp_path / file).write_text(held)
+    assert plain_settings(tmp_path) is None

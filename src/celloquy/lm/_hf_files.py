@@ -16,6 +16,30 @@ if TYPE_CHECKING:
 
 UNREADABLE = (OSError, ValueError, TypeError, AttributeError, KeyError, ImportError)
 """What transformers raises where it cannot read a file."""
+_WHOLE = "tokenizer.json"
+_FURTHER = (
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "additional_chat_templates",
+)
+"""Files that change what a tokenizer.json says."""
+_PLAIN_MODELS = {"llama"}
+"""Families whose tokenizers of these classes transformers takes as they are."""
+_PLAIN_CLASSES = {"TokenizersBackend", "PreTrainedTokenizerFast"}
+_ABOUT_FILES = {"tokenizer_class", "backend", "is_local", "local_files_only"}
+_PLAIN_SETTINGS = _ABOUT_FILES | {
+    "bos_token",
+    "eos_token",
+    "pad_token",
+    "unk_token",
+    "model_max_length",
+    "padding_side",
+    "truncation_side",
+    "clean_up_tokenization_spaces",
+}
+"""Settings that mean the same wherever they are given."""
 _T5_TOKENS = 512
 _UNLIMITED = 1_000_000
 
@@ -139,15 +163,52 @@ def load_tokenizer(folder: Path) -> Any:  # noqa: ANN401 (a class of transformer
         msg = f"The checkpoint '{folder}' has no tokenizer."
         raise CheckpointError(msg, hint="save its tokenizer beside it: tokenizer.json.")
     try:
+        plain = plain_settings(folder)
         with quiet(transformers):
-            loaded = transformers.AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
+            if plain is None:
+                loaded = transformers.AutoTokenizer.from_pretrained(
+                    folder, local_files_only=True, trust_remote_code=False
+                )
+            else:
+                file = str(folder / _WHOLE)
+                loaded = transformers.PreTrainedTokenizerFast(tokenizer_file=file, **plain)
         loaded.backend_tokenizer.get_vocab_size()
     except UNREADABLE as error:
         msg = f"The checkpoint '{folder}' has a tokenizer that cannot be read: {error}"
         raise CheckpointError(msg, hint="save it again: tokenizer.json.") from error
     return loaded
+
+
+def plain_settings(folder: Path) -> dict[str, Any] | None:
+    """Give the settings of a tokenizer that its tokenizer.json says whole; `None` of any other.
+
+    Such a one is made of its file. ``from_pretrained`` would copy each added token, and of a model
+    with a token a gene these are twenty thousand.
+
+    Parameters
+    ----------
+    folder
+        Where it lies.
+
+    Raises
+    ------
+    CheckpointError
+        If a file of settings is damaged.
+    """
+    if not (folder / _WHOLE).is_file() or any((folder / name).exists() for name in _FURTHER):
+        return None
+    settings = read_json(folder, "tokenizer_config.json") or {}
+    kind = (read_json(folder, "config.json") or {}).get("model_type")
+    if kind not in _PLAIN_MODELS or settings.get("tokenizer_class") not in _PLAIN_CLASSES:
+        return None
+    if not set(settings) <= _PLAIN_SETTINGS or any(map(_is_table, settings.values())):
+        return None
+    said = {name: settings[name] for name in settings if name not in _ABOUT_FILES}
+    return {**said, "name_or_path": str(folder)}
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict | list)
 
 
 def refuse_foreign_tokenizer(folder: Path, tokenizer: Any, model: Any) -> None:  # noqa: ANN401
