@@ -48,7 +48,7 @@ def string_tokens(
     """
     if delimiter is not None:
         _refuse_inner_delimiter(strings, delimiter)
-    first = [list(map(int, ids)) for ids in words.encode_answers(strings)]
+    first = words.encode_answers(strings)
     if delimiter is None:
         refused = {i for i, ids in enumerate(first) if words.decode(ids).strip() != strings[i]}
         _refuse(strings, refused)
@@ -56,7 +56,7 @@ def string_tokens(
     anchor = next((i for i, ids in enumerate(first) if ids), 0)
     texts = [strings[anchor] + delimiter + string for string in strings]
     after = [
-        list(map(int, ids[len(first[anchor]) :])) if ids[: len(first[anchor])] == first[anchor]
+        ids[len(first[anchor]) :] if ids[: len(first[anchor])] == first[anchor]
         else []
         for ids in words.encode_answers(texts)
     ]  # fmt: skip

@@ -56,7 +56,7 @@ class TokenTrie:
         >>> trie.tokens.tolist(), trie.parents.tolist(), trie.ends.tolist()
         ([7, 2, 5, 5], [-1, 0, 1, 0], [3, 2])
         """
-        answers = [tuple(int(token) for token in answer) for answer in answer_ids]
+        answers = [tuple(map(int, answer)) for answer in answer_ids]
         if not answers:
             msg = "There is no answer to choose from."
             raise InputError(msg, hint="pass at least one allowed answer.")
