@@ -92,6 +92,7 @@ def test_without_labels_names_are_looked_up(folder):
     assert table["is_known"].tolist() == [True, False, False]
 
 
+@pytest.mark.slow
 def test_a_server_names_clusters_and_gets_markers_only(folder):
     def reply(asked):
         said = "B" if "GENE1 " in asked.body["messages"][0]["content"] else "T"

@@ -46,6 +46,7 @@ def test_a_suite_is_measured_and_reported(tmp_path):
     assert "6 done before" in again.stderr
 
 
+@pytest.mark.slow
 def test_the_small_form_measures_less(tmp_path):
     write_cells(tmp_path)
     suite = write_suite(tmp_path / "s.toml", LEFT_OUT + "\n[small]\nn_cells = 5\nn_groups = 2\n")

@@ -158,6 +158,7 @@ def test_sentences_without_values_take_a_curve_and_the_packaged_one_is_told(cell
 # encode and annotate
 
 
+@pytest.mark.slow
 def test_encode_writes_a_copy_with_vectors(cells, tmp_path):
     lm = f"st:{write_encoder(tmp_path / 'lm')}"
     before = cells.read_bytes()
@@ -190,6 +191,7 @@ def test_annotate_writes_a_copy_with_labels(cells, reference, tmp_path):
     assert again["cell_type_celloquy"].tolist() == obs["cell_type_celloquy"].tolist()
 
 
+@pytest.mark.slow
 def test_annotate_takes_the_slots_and_names_that_are_told(scaled, tmp_path):
     adata = labelled_cells(seed=1)
     adata.layers["counts"] = adata.X.copy()
@@ -244,7 +246,15 @@ def test_a_refusal_is_two_lines_and_no_traceback(cells, reference, tmp_path, mon
     assert hint.startswith("hint: ")
 
 
-@pytest.mark.parametrize("verb", ["sentences", "encode", "annotate", "reconstruct"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "sentences",
+        pytest.param("encode", marks=pytest.mark.slow),
+        "annotate",
+        pytest.param("reconstruct", marks=pytest.mark.slow),
+    ],
+)
 def test_nothing_is_overwritten_unasked(verb, cells, reference, tmp_path, monkeypatch, capsys):
     source, out = cells, tmp_path / ("out.parquet" if verb == "sentences" else "out.h5ad")
     more = []
@@ -331,6 +341,7 @@ def test_debug_shows_the_traceback():
 # in a shell of its own
 
 
+@pytest.mark.slow
 def test_in_a_shell_a_refused_file_ends_with_1_and_is_told_without_colour(scaled):
     told = shell("check", scaled, NO_COLOR="1")
     assert told.returncode == 1, told.stderr

@@ -108,6 +108,7 @@ def test_two_files_are_joined_by_name(cells, tmp_path, monkeypatch, capsys):
     assert "Only the 3 cells" in done(*given, "--only-shared").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Writing zarr v2")
 def test_a_file_named_like_a_job_is_a_file_where_nothing_else_can_be_meant(
     cells, tmp_path, monkeypatch

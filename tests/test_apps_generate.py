@@ -45,6 +45,7 @@ def test_cells_are_written_and_summed_up(place, tmp_path):
     assert cells.uns["celloquy_generate"]["limits"]["top_k"] == 20
 
 
+@pytest.mark.slow
 def test_control_cells_are_perturbed(place, tmp_path):
     out = tmp_path / "new.h5ad"
     run(

@@ -58,6 +58,7 @@ def test_show_prints_capabilities_format_context_and_licence(folder):
     assert "is here: no" in run("lm", "show", "hf:zjunlp/chatcell-small@abc").stdout
 
 
+@pytest.mark.slow
 def test_cells_are_embedded_by_a_decoder_that_is_named_or_loaded(adata, folder):
     lm = load_lm(f"hf:{folder}", device="cpu")
     named = encode(

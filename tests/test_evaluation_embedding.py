@@ -47,6 +47,7 @@ def test_labels_carry_over_from_other_batches_only():
     assert alone.n_alone == 4
 
 
+@pytest.mark.slow
 def test_neighbours_are_exact_and_begin_with_the_cell():
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(30, 3)).astype(np.float32)
