@@ -13,7 +13,7 @@ from celloquy.errors import InputError
 from celloquy.lm import load_lm
 from celloquy.lm._fake import ScriptedModel
 from celloquy.roles import GenerateOptions, generate, plan_generation
-from celloquy.roles.generator import seeds_of
+from celloquy.roles._generate_chosen import seeds_of
 from celloquy.text import RankCurve, sentences
 from decoder_models import GENES, make_decoder, write_decoder, write_seq2seq
 
@@ -324,3 +324,48 @@ def test_new_cells_do_not_take_the_place_of_their_control_cells(tmp_path):
         made(says("CD3E"), "perturbation_response", {"perturbation": "x"}, **asked)
     assert "another `out`" in refusal.value.hint
     assert path.read_bytes() == before
+
+
+def reads_ms4a1():
+    """Take a cell whose genes hold MS4A1 for a B cell, any other for a T cell."""
+
+    def logp(prompt, label):
+        is_b = "MS4A1" in prompt
+        return np.log(0.9 if (label == "B cell") == is_b else 0.1)
+
+    return ScriptedModel(logp=logp)
+
+
+def test_of_several_candidates_the_one_that_is_read_back_as_asked_is_kept():
+    fields = {"cell_type": ["B cell", "T cell"] * 6}
+    first = made(reads_ms4a1(), fields=fields)
+    kept = made(reads_ms4a1(), fields=fields, n_candidates=12)
+    asked = np.array(fields["cell_type"])
+    is_right = {
+        name: np.array(["MS4A1" in text for text in cells.obs["answer"]]) == (asked == "B cell")
+        for name, cells in (("first", first), ("kept", kept))
+    }
+    assert not is_right["first"].all()
+    assert is_right["kept"].all()
+    assert kept.obs["p_asked"].tolist() == pytest.approx([0.9] * 12)
+    stayed = kept.obs["answer"].to_numpy() == first.obs["answer"].to_numpy()
+    assert stayed.tolist() == is_right["first"].tolist()
+    assert kept.uns["celloquy_generate"]["n_candidates"] == 12
+
+
+def test_candidates_of_a_cell_depend_on_seed_and_number_alone(lm):
+    fields = {"cell_type": ["B cell", "T cell", "T cell"]}
+    many = made(lm, fields=fields, n_candidates=3, seed=2)
+    few = made(lm, fields={"cell_type": ["B cell", "T cell"]}, n_candidates=3, seed=2, shard_size=1)
+    assert list(few.obs["answer"]) == list(many.obs["answer"])[:2]
+    assert seeds_of(2, range(3), candidate=1) != seeds_of(2, range(3))
+
+
+def test_candidates_that_cannot_be_read_back_are_refused(lm):
+    with pytest.raises(InputError, match="'random_cell' writes cannot be read back: no input"):
+        made(lm, "random_cell", {}, n_candidates=2)
+    with pytest.raises(InputError, match="'B cell' is the only cell_type there is") as refusal:
+        made(lm, n_candidates=2)
+    assert "ask for several" in refusal.value.hint
+    with pytest.raises(InputError, match="`n_candidates` must be at least 1, got 0"):
+        GenerateOptions(n_candidates=0)

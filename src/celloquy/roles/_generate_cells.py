@@ -93,6 +93,8 @@ def _obs(table: pd.DataFrame, wanted: Wanted, *, several: bool) -> pd.DataFrame:
     obs["logp"] = table["logp"].astype(np.float64).to_numpy()
     obs["finish_reason"] = pd.Categorical(table["finish_reason"])
     obs["why"] = pd.Categorical(table["why"])
+    if wanted.question is not None:
+        obs["p_asked"] = table["p_asked"].to_numpy(dtype=np.float64)
     obs["n_genes_named"] = table["n_genes_named"].to_numpy()
     if wanted.controls:
         obs["n_prompt_genes_cut"] = table["n_prompt_genes_cut"].to_numpy()

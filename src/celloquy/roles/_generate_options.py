@@ -53,6 +53,9 @@ class GenerateOptions:
     """Draw among the likeliest tokens that together have this probability."""
     max_new_tokens: int | None = None
     """The most tokens of an answer; `None` allows 12 a gene."""
+    n_candidates: int = 1
+    """Cells that are written for each that is kept: the model reads them back (the type, by the
+    task `cell_type`), and the one that is surest what was asked for stays."""
     template: int | None = None
     """Which of the task's templates is used; `None` takes the model's, else the first."""
     control: Source | None = None
@@ -72,7 +75,13 @@ class GenerateOptions:
     """Cells that are written as one part."""
 
     def __post_init__(self) -> None:
-        for name in ("n_top_genes", "n_control_genes", "n_control_cells", "shard_size"):
+        for name in (
+            "n_top_genes",
+            "n_control_genes",
+            "n_control_cells",
+            "n_candidates",
+            "shard_size",
+        ):
             if (getattr(self, name) or 0) < 1 and getattr(self, name) is not None:
                 msg = f"`{name}` must be at least 1, got {getattr(self, name)}."
                 raise InputError(msg, hint="leave it out for the default.")

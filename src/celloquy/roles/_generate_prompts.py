@@ -13,6 +13,7 @@ import numpy as np
 from celloquy.errors import InputError
 from celloquy.roles._asking import as_lm, as_task, names_of
 from celloquy.roles._cells import obs_column, open_cells
+from celloquy.roles._generate_chosen import read_back
 from celloquy.roles._generate_options import CONTROL_GENES, GENERATE_GENES
 from celloquy.roles._organism import with_organism
 from celloquy.roles._taught import as_taught, reading_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import os
 
     from celloquy.lm import CellReading, LanguageModel, Limits
+    from celloquy.roles._generate_chosen import ReadBack
     from celloquy.roles._generate_options import GenerateOptions
     from celloquy.tasks import Task
     from celloquy.text import Constraint, Names, Prompt
@@ -51,6 +53,8 @@ class Wanted:
     """The control cells of each answer; empty without."""
     control_names: list[str]
     """Their names; empty without."""
+    question: ReadBack | None = None
+    """What tells the best of several candidates."""
 
     @property
     def n_genes(self) -> int:
@@ -173,7 +177,8 @@ def want(
     joined = {name: value if isinstance(value, str | int) else "; ".join(value)
               for name, value in fields.items() if name in sets}  # fmt: skip
     said = {name: _spread(name, value, n) for name, value in {**fields, **joined}.items()} | columns
-    wanted = Wanted(task, lm, vocabulary, options, n, said, controls, names)
+    question = read_back(task, lm, said) if options.n_candidates > 1 else None
+    wanted = Wanted(task, lm, vocabulary, options, n, said, controls, names, question)
     wanted.prompt(0)
     expect = getattr(lm, "expect", None)
     if expect is not None:

@@ -9,14 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from celloquy._runtime import Progress, ShardPlan, ShardResult, refuse_existing, rng_for, run_shards
+from celloquy._runtime import Progress, ShardPlan, ShardResult, refuse_existing, run_shards
 from celloquy.errors import InputError
 from celloquy.io import refuse_ending, write_h5ad
 from celloquy.roles._asking import record_of_lm, record_of_reading, said_of_server, told_where
 from celloquy.roles._collect import discard_parts
 from celloquy.roles._generate_cells import cells_of
+from celloquy.roles._generate_chosen import seeds_of, write_chosen
 from celloquy.roles._generate_options import GenerateOptions
 from celloquy.roles._generate_prompts import want
 from celloquy.roles._generate_several import write_several
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from celloquy._runtime import Shard
-    from celloquy.lm import LanguageModel, PromptPlan
+    from celloquy.lm import LanguageModel
     from celloquy.roles._generate_prompts import Fields, Wanted
     from celloquy.tasks import Task
 
@@ -78,7 +77,8 @@ def generate(
     -------
     The new cells: reconstructed expression (float32 CSR), in obs the values of the inputs, the
     answer as it was written, its log-probability, why it ended, and how many words named a
-    gene, were unknown or repeated; in ``uns["celloquy_generate"]`` where they come from.
+    gene, were unknown or repeated, with several candidates also the probability of what was
+    asked for; in ``uns["celloquy_generate"]`` where they come from.
 
     Raises
     ------
@@ -129,24 +129,15 @@ def plan_generation(
         As :func:`generate`.
     """
     wanted = want(task, fields or {}, n=n, lm=lm, options=options or GenerateOptions())
-    plan = _plan(wanted, range(1))
+    plan = wanted.lm.plan([wanted.prompt(0)], n_answer_tokens=wanted.room)
     dry_run = getattr(wanted.lm, "dry_run", None)
     if dry_run is not None:
         limits, (first,) = wanted.limits, seeds_of(seed, range(1))
         return str(dry_run(plan, constraint=wanted.constraint(), limits=limits, seed=first))
     most = wanted.limits.max_new_tokens
-    said = f"{wanted.n:,} answers of at most {most:,} tokens; the first prompt takes "
+    n_answers = wanted.n * wanted.options.n_candidates
+    said = f"{n_answers:,} answers of at most {most:,} tokens; the first prompt takes "
     return f"{said}{plan.n_tokens[0]:,} tokens:\n\n{plan.texts[0]}"
-
-
-def seeds_of(seed: int, answers: range) -> list[int]:
-    """Give the seed of each answer: it depends on `seed` and the answer's number alone."""
-    return [int(rng_for(seed, "answer", answer).integers(2**63)) for answer in answers]
-
-
-def _plan(wanted: Wanted, answers: range) -> PromptPlan:
-    prompts = [wanted.prompt(answer) for answer in answers]
-    return wanted.lm.plan(prompts, n_answer_tokens=wanted.room)
 
 
 def _write(wanted: Wanted, answers: range, *, seed: int) -> list[dict[str, Any]]:
@@ -154,21 +145,7 @@ def _write(wanted: Wanted, answers: range, *, seed: int) -> list[dict[str, Any]]
     with told_where([f"generated-{answer}" for answer in answers]):
         if wanted.is_cell_by_cell:
             return write_several(wanted, answers, seed=seed)
-        plan = _plan(wanted, answers)
-        found = wanted.lm.generate(
-            plan, wanted.constraint(), seeds=seeds_of(seed, answers), limits=wanted.limits
-        )
-    return [
-        {
-            "answer": text,
-            "logp": None if np.isnan(logp) else float(logp),
-            "finish_reason": why,
-            "n_prompt_genes_cut": int(cut),
-        }
-        for text, logp, why, cut in zip(
-            found.texts, found.logp, found.finish_reasons, plan.n_names_cut, strict=True
-        )
-    ]
+        return write_chosen(wanted, answers, seed=seed)
 
 
 def _collect(
@@ -241,6 +218,7 @@ def _record(wanted: Wanted, seed: int) -> dict[str, Any]:
         "seed": seed,
         "n_answers": wanted.n,
         "n_top_genes": wanted.n_genes,
+        "n_candidates": wanted.options.n_candidates,
         "exactly": options.exactly,
         "is_constrained": wanted.constraint() is not None,
         "repair": options.repair,

@@ -69,6 +69,10 @@ def generate(
     top_p: Annotated[
         float | None, typer.Option(help="Draw among tokens that hold this probability.")
     ] = None,
+    candidates: Annotated[
+        int,
+        typer.Option(help="Cells written for each that is kept: the surest after reading back."),
+    ] = 1,
     template: Template = None,
     rank_curve: Annotated[
         Path | None, typer.Option(help="Rank curve (.json) that gives expression by rank.")
@@ -108,6 +112,7 @@ def generate(
     options = GenerateOptions(
         genes=genes, n_top_genes=n_top_genes, exactly=not at_most, is_constrained=not free,
         repair=repair, temperature=temperature, top_k=top_k, top_p=top_p, template=template,
+        n_candidates=candidates,
         control=control, obs_fields=pairs(obs, option="--obs", alike=True), rank_curve=rank_curve,
         read=ReadOptions(layer=layer, use_raw=raw, gene_column=gene_column, collisions=collisions),
     )  # fmt: skip
