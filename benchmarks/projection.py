@@ -286,6 +286,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cells", type=int, default=400)
     parser.add_argument("--cache", action="store_true")
+    parser.add_argument("--held", nargs="+", help="studies that are left out in turn; else all")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     tissues = load(asked.cells)
@@ -293,6 +294,8 @@ def main() -> None:
         encode(sets, [MINILM, MINI] if tissue == "blood" else [MINILM], cache=asked.cache)
     rows = []
     for fold in folds(tissues):
+        if asked.held and fold.study not in asked.held:
+            continue
         own = [MINILM, TFIDF]
         if fold.tissue == "blood" and fold.study not in SEEN_BY_MINI:
             own.append(MINI)
