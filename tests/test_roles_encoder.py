@@ -48,7 +48,7 @@ def adata():
 def test_minilm_gives_every_cell_a_vector_of_length_one_in_place():
     adata = labelled_cells(2)
     before = adata.X.copy()
-    encoding = cq.encode(adata)
+    encoding = cq.encode(adata, options=EncodeOptions(text=TextSource(lm="st:minilm")))
     assert adata.obsm["X_celloquy"].shape == (6, 384)
     assert adata.obsm["X_celloquy"].dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(adata.obsm["X_celloquy"], axis=1), 1, atol=1e-5)
@@ -59,6 +59,25 @@ def test_minilm_gives_every_cell_a_vector_of_length_one_in_place():
     assert len(record["revision"]) == 64
     assert record["kind"] == "counts"
     assert str(encoding) == "6 cells in obsm['X_celloquy'] by st:minilm"
+
+
+def test_without_a_model_celloquy_mini_reads_genes_and_minilm_reads_words():
+    cells = labelled_cells(2)
+    cells.var_names = load_lm("celloquy-mini").vocabulary.names[: cells.n_vars]
+    cells.obs["tissue"] = "blood"
+    read = {
+        "genes": TextSource(),
+        "style": TextSource(style="cell2sentence"),
+        "features": TextSource(obs_features=("tissue",)),
+        "text": TextSource(text_column="tissue"),
+    }
+    found = {
+        name: cq.encode(cells, key_added=name, options=EncodeOptions(text=text)).record["lm"]
+        for name, text in read.items()
+    }
+    found["by genes"] = cq.encode(cells, options=EncodeOptions(by="genes")).record["lm"]
+    assert found.pop("genes") == "celloquy-mini"
+    assert set(found.values()) == {"st:minilm"}
 
 
 def test_the_record_survives_a_file(adata, options, tmp_path):

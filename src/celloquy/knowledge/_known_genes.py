@@ -150,7 +150,8 @@ class KnownGenes:
             first = repr(next(filter(None, cleaned), ""))
             msg = f"None of {len(columns):,} gene names is in '{self.source}'; the first is {first}"
             msg += f"{closest(cleaned[0], self.symbols) if cleaned else ''}."
-            hint = "name genes by symbol or Ensembl id; `gene_column` chooses a column of var."
+            hint = "name genes by symbol or Ensembl id (`gene_column` chooses a column of var); "
+            hint += "`st:minilm` embeds cells whatever their genes are called."
             raise InputError(msg, hint=hint)
         record = _Record("symbol", self.source + (f", {former.source}" if former else ""))
         return _build(columns, record, "sum", drop_unmapped=True)

@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from celloquy.lm import Decoder, HFModel, embed_texts, load_lm
+from celloquy.lm import Decoder, HFModel, default_lm, embed_texts, load_lm
 from celloquy.roles._asking import record_of_reading, told_where
 from celloquy.roles._taught import reading_of
 from celloquy.text import GeneOptions, Vocabulary, field_text, get_style, rank_cells
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 READ_BY_LM = ("text", "fusion")
 """Representations that need a language model to read the cells."""
+MINILM = "st:minilm"
+"""The sentence encoder that reads words where nobody names a model."""
 ENCODE_GENES, ENCODE_STYLE = 30, "cellama"
 """Genes and style of a cell where neither the user nor the model says it."""
 
@@ -34,8 +36,10 @@ ENCODE_GENES, ENCODE_STYLE = 30, "cellama"
 class TextSource:
     """How a language model reads cells."""
 
-    lm: str | LanguageModel = "st:minilm"
-    """A loaded language model that gives vectors, or what :func:`celloquy.load_lm` takes."""
+    lm: str | LanguageModel | None = None
+    """A loaded language model that gives vectors, or what :func:`celloquy.load_lm` takes. `None`
+    takes celloquy-mini, which reads genes, and MiniLM where words are read, too: with a `style`,
+    `obs_features`, a `text_column`, or texts of genes."""
     n_top_genes: int | None = None
     """The most genes of a cell that are named; what does not fit into the model's tokens is
     cut from the end and counted. `None` takes what the model was taught, else 30."""
@@ -63,9 +67,18 @@ class TextSource:
     allow_download: bool = False
     """Whether a model of a hub that is not on this machine may be fetched."""
 
-    def reader(self) -> SentenceReader:
-        """Load the language model."""
+    def reader(self, *, words: bool = False) -> SentenceReader:
+        """Load the language model.
+
+        Parameters
+        ----------
+        words
+            Whether it is to read words rather than the genes of cells.
+        """
         lm = self.lm
+        if lm is None:
+            words = words or bool(self.style or self.obs_features or self.text_column)
+            lm = MINILM if words else default_lm()
         if isinstance(lm, str):
             lm = load_lm(
                 lm, device=self.device, precision=self.precision,

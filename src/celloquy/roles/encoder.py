@@ -154,7 +154,7 @@ def encode(
     options = options or EncodeOptions()
     targets = {"obsm": [key_added], "uns": [key_added]}
     refuse_targets(source, targets, out=out, overwrite=overwrite)
-    reader = options.text.reader()
+    reader = options.text.reader(words=options.by == "genes")
     with open_cells(
         source, verb="encode", read=options.read, needs=_needs(options),
         reading=_reading(reader, options),
@@ -222,7 +222,7 @@ def encode_genes(
     source = text or TextSource()
     texts = [" ".join(said[names[i]].split()) for i in rows]
     embedded = embed_texts(
-        source.reader().lm,
+        source.reader(words=True).lm,
         texts,
         pooling=source.pooling,
         layer=source.layer,
@@ -272,7 +272,7 @@ def encode_together(
     if not sources:
         msg = "There is no data set to encode."
         raise InputError(msg, hint='pass `{"name": adata, ...}`.')
-    reader = options.text.reader()
+    reader = options.text.reader(words=options.by == "genes")
     shared = _shared_vocabulary(sources, reader, options)
     tables: list[pd.DataFrame] = []
     blocks: list[NDArray[np.float32]] = []

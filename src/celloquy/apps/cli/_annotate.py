@@ -134,10 +134,7 @@ def annotate(
     from celloquy.roles import ReadOptions, TextSource
 
     usual, reads = Recipe(), reader if markers else lm
-    text = TextSource(
-        lm=reads or TextSource().lm, precision=precision, device=device,
-        allow_download=allow_download,
-    )  # fmt: skip
+    text = TextSource(lm=reads, precision=precision, device=device, allow_download=allow_download)
     wishes = annotating.Wishes(
         source, out, key_added, clusters, plots, as_json, overwrite,
         ReadOptions(layer=layer, use_raw=raw, gene_column=gene_column, collisions=collisions),

