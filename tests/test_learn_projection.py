@@ -13,7 +13,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from celloquy.errors import CheckpointError, InputError
 from celloquy.learn import load_projection, project_labels, save_projection
-from celloquy.learn._projection_files import _digest
+from celloquy.learn._sealed import digest
 
 INSIDE = np.array([[-1, -2], [1, -2], [-1, 2], [1, 2]])  # batch x below, batch y above
 VECTORS = np.vstack([INSIDE, INSIDE + 4])
@@ -223,7 +223,7 @@ def resigned(folder, **change):
     path = folder / "projection.json"
     record = json.loads(path.read_text("utf-8")) | change
     del record["sha256"]
-    record["sha256"] = _digest(record)
+    record["sha256"] = digest(record)
     path.write_text(json.dumps(record), "utf-8")
 
 

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from celloquy._runtime import sha256_of
 from celloquy.errors import CheckpointError, InputError
 from celloquy.learn import CellBlock, Recipe, fit_reference, load_reference, save_reference
-from celloquy.learn._reference_files import _digest
+from celloquy.learn._sealed import digest
 from celloquy.text import Vocabulary
 
 N_GENES = 60
@@ -274,7 +274,7 @@ def change(folder, *, sign, **changes):
     record = {**json.loads(path.read_text()), **changes}
     if sign:
         record.pop("sha256")
-        record["sha256"] = _digest(record)
+        record["sha256"] = digest(record)
     path.write_text(json.dumps(record))
 
 

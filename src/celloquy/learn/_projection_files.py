@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ import numpy as np
 from celloquy._runtime import atomic_path, refuse_existing, sha256_of
 from celloquy.errors import CheckpointError
 from celloquy.learn._projection import Projection
+from celloquy.learn._sealed import AGAIN, Sealed
 
 if TYPE_CHECKING:
     import os
@@ -20,9 +19,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FORMAT, SCHEMA = "celloquy-projection", 1
 RECORD, ARRAYS = "projection.json", "arrays.safetensors"
-_AGAIN = "copy it again, or fit it anew."
+SEALED = Sealed(
+    "projection", RECORD, "celloquy-projection", schema=1, made_by="`celloquy fit-projection`"
+)
 
 
 def save_projection(
@@ -58,8 +58,6 @@ def save_projection(
         # not `save_file`: its error of a full disk is no OSError
         (temporary / ARRAYS).write_bytes(save(arrays))
         record = {
-            "format": FORMAT,
-            "schema": SCHEMA,
             "labels": list(projection.labels),
             "batches": list(projection.batches),
             "shrinkage": projection.shrinkage,
@@ -70,9 +68,7 @@ def save_projection(
             "versions": {name: version(name) for name in ("celloquy", "numpy", "scikit-learn")},
             "files": {ARRAYS: sha256_of(temporary / ARRAYS)},
         }
-        record["sha256"] = _digest(record)
-        text = json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True)
-        (temporary / RECORD).write_text(text + "\n", encoding="utf-8")
+        SEALED.write(temporary, record)
 
 
 def load_projection(folder: str | os.PathLike[str]) -> Projection:
@@ -87,52 +83,16 @@ def load_projection(folder: str | os.PathLike[str]) -> Projection:
     from safetensors.numpy import load_file
 
     folder = Path(folder)
-    record = _read_record(folder)
+    record = SEALED.read(folder)
     arrays = folder / ARRAYS
     if not arrays.is_file() or sha256_of(arrays) != record.get("files", {}).get(ARRAYS):
         msg = f"The projection '{folder.name}' is damaged: '{ARRAYS}' is not the one saved."
-        raise CheckpointError(msg, hint=_AGAIN)
+        raise CheckpointError(msg, hint=AGAIN)
     try:
         return _assemble(record, load_file(arrays))
     except (KeyError, TypeError, ValueError) as error:
         msg = f"The projection '{folder.name}' is damaged: its parts do not fit together ({error})."
-        raise CheckpointError(msg, hint=_AGAIN) from error
-
-
-def _read_record(folder: Path) -> dict[str, Any]:
-    """Read the JSON, and refuse what this version cannot use.
-
-    Raises
-    ------
-    CheckpointError
-        See :func:`load_projection`.
-    """
-    path = folder / RECORD
-    if not path.is_file():
-        msg = f"'{folder}' is no saved projection: it has no {RECORD}."
-        raise CheckpointError(msg, hint="fit one: `celloquy fit-projection`.")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        msg = f"The projection '{folder.name}' is damaged: '{RECORD}' cannot be read."
-        raise CheckpointError(msg, hint=_AGAIN) from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        msg = f"'{folder.name}' is no saved projection: its {RECORD} is of another format."
-        raise CheckpointError(msg, hint="pass the folder that `save_projection` wrote.")
-    schema = record.get("schema")
-    if not isinstance(schema, int) or schema > SCHEMA:
-        msg = f"'{folder.name}' was written in schema {schema}; this version reads up to {SCHEMA}."
-        raise CheckpointError(msg, hint="upgrade celloquy: pip install --upgrade celloquy")
-    expected = record.pop("sha256", None)
-    if expected != _digest(record):
-        msg = f"The projection '{folder.name}' is damaged: '{RECORD}' was changed after saving."
-        raise CheckpointError(msg, hint=_AGAIN)
-    return record
-
-
-def _digest(record: Mapping[str, Any]) -> str:
-    text = json.dumps(record, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+        raise CheckpointError(msg, hint=AGAIN) from error
 
 
 def _assemble(record: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Projection:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +21,7 @@ from celloquy.learn._predictions import Thresholds
 from celloquy.learn._recipe import Recipe
 from celloquy.learn._reference import Reference
 from celloquy.learn._representation import representation_from_state
+from celloquy.learn._sealed import AGAIN, Sealed
 from celloquy.learn._state import State
 from celloquy.text import Vocabulary
 
@@ -32,11 +31,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SCHEMA = 1
-FORMAT = "celloquy-reference"
 RECORD = "reference.json"
+SEALED = Sealed(
+    "reference", RECORD, "celloquy-reference", schema=1,
+    made_by="`--save-reference FOLDER`",
+)  # fmt: skip
 _ARRAYS, _GENES, _CELLS = "arrays.safetensors", "genes.parquet", "cells.parquet"
-_AGAIN = "copy it again, or fit it anew."
 _PARTS = ("model", "space")
 
 
@@ -79,8 +79,6 @@ def save_reference(
         cells = pd.DataFrame({"name": reference.cell_names, "label": labels}, dtype="str")
         cells.to_parquet(temporary / _CELLS)
         record = {
-            "format": FORMAT,
-            "schema": SCHEMA,
             "labels": list(reference.labels),
             "counts": reference.counts,
             "n_seen": reference.n_seen,
@@ -94,9 +92,7 @@ def save_reference(
             "versions": {name: version(name) for name in ("celloquy", "numpy", "scikit-learn")},
             "files": {name: sha256_of(temporary / name) for name in (_ARRAYS, _GENES, _CELLS)},
         }
-        record["sha256"] = _digest(record)
-        text = json.dumps(record, indent=1, ensure_ascii=False)
-        (temporary / RECORD).write_text(text, encoding="utf-8")
+        SEALED.write(temporary, record)
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -133,7 +129,7 @@ def load_reference(folder: str | os.PathLike[str]) -> Reference:
     from safetensors.numpy import load_file
 
     folder = Path(folder)
-    record = _read_record(folder)
+    record = SEALED.read(folder)
     _check_files(folder, record)
     try:
         return _assemble(
@@ -144,46 +140,17 @@ def load_reference(folder: str | os.PathLike[str]) -> Reference:
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         msg = f"The reference '{folder.name}' is damaged: its parts do not fit together ({error})."
-        raise CheckpointError(msg, hint=_AGAIN) from error
-
-
-def _read_record(folder: Path) -> dict[str, Any]:
-    path = folder / RECORD
-    if not path.is_file():
-        msg = f"'{folder.name}' is no saved reference: it has no {RECORD}."
-        raise CheckpointError(msg, hint="fit one and save it: `--save-reference FOLDER`.")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        msg = f"The reference '{folder.name}' is damaged: '{RECORD}' cannot be read."
-        raise CheckpointError(msg, hint=_AGAIN) from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        msg = f"'{folder.name}' is no saved reference: its {RECORD} is of another format."
-        raise CheckpointError(msg, hint=_AGAIN)
-    schema = record.get("schema")
-    if not isinstance(schema, int) or schema > SCHEMA:
-        msg = f"'{folder.name}' was written in schema {schema}; this version reads up to {SCHEMA}."
-        raise CheckpointError(msg, hint="upgrade celloquy: pip install --upgrade celloquy")
-    expected = record.pop("sha256", None)
-    if expected != _digest(record):
-        msg = f"The reference '{folder.name}' is damaged: '{RECORD}' was changed after saving."
-        raise CheckpointError(msg, hint=_AGAIN)
-    return record
+        raise CheckpointError(msg, hint=AGAIN) from error
 
 
 def _check_files(folder: Path, record: dict[str, Any]) -> None:
     for name in (_ARRAYS, _GENES, _CELLS):
         if not (folder / name).is_file():
             msg = f"The reference '{folder.name}' is damaged: '{name}' is missing."
-            raise CheckpointError(msg, hint=_AGAIN)
+            raise CheckpointError(msg, hint=AGAIN)
         if sha256_of(folder / name) != record["files"].get(name):
             msg = f"The reference '{folder.name}' is damaged: '{name}' is not the one saved."
-            raise CheckpointError(msg, hint=_AGAIN)
-
-
-def _digest(record: dict[str, Any]) -> str:
-    text = json.dumps(record, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+            raise CheckpointError(msg, hint=AGAIN)
 
 
 def _thresholds_record(thresholds: Thresholds) -> dict[str, float | None]:
