@@ -31,15 +31,7 @@ DEPTH = 1e4
 FLOOR, POWER, SMALLEST = 5.0, 2.0, 1e-3
 """A gene's level is (mean + FLOOR) / (SMALLEST + spread between labels) ** POWER."""
 N_COMPONENTS = 128
-SHAPE = {
-    "hidden_size": 256,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 4,
-    "head_dim": 64,
-    "intermediate_size": 704,
-    "max_position_embeddings": 256,
-}
+HEAD_DIM, MAX_TOKENS = 64, 256
 N_WORDS = 1_500
 TASKS = ("cell_type", "pseudo_cell", "random_cell", "next_genes", "masked_genes", "tissue")
 
@@ -52,8 +44,11 @@ def main() -> None:
     parser.add_argument("--without", default="", help="a study that is held out")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--n-train", type=int, default=None, help="training examples")
+    parser.add_argument("--hidden-size", type=int, default=256, help="a multiple of 64")
+    parser.add_argument("--n-layers", type=int, default=4)
     asked = parser.parse_args()
     out: Path = asked.out
+    shape = shape_of(asked.hidden_size, asked.n_layers)
     (out / "cells").mkdir(parents=True, exist_ok=True)
     sources = [one for one in read_sources() if one["study"] != asked.without]
     symbols, ids, mouse = protein_coding(asked.data / "tables")
@@ -62,7 +57,7 @@ def main() -> None:
     level, typical = levels(blocks)
     write_genes(out / "genes.tsv", plain, level, typical)
     labels = sorted({label for block in blocks for label in block.labels if label})
-    make_base(out / "base", plain, blocks, labels, seed=asked.seed)
+    make_base(out / "base", plain, blocks, labels, shape=shape, seed=asked.seed)
     shutil.copy(HERE / "drug_exposure.yaml", out / "drug_exposure.yaml")
     write_recipe(out / "recipe.toml", sources, asked.n_train, seed=asked.seed)
     n_cells = sum(block.values.shape[0] for block in blocks)
@@ -189,8 +184,27 @@ def write_genes(path: Path, genes: KnownGenes, level: Any, typical: Any) -> None
     read_known_genes(path)  # refuses what cannot be read back
 
 
+def shape_of(hidden_size: int, n_layers: int) -> dict[str, int]:
+    """Give the sizes of a model."""
+    return {
+        "hidden_size": hidden_size,
+        "num_hidden_layers": n_layers,
+        "num_attention_heads": hidden_size // HEAD_DIM,
+        "num_key_value_heads": hidden_size // HEAD_DIM,
+        "head_dim": HEAD_DIM,
+        "intermediate_size": hidden_size * 11 // 4,
+        "max_position_embeddings": MAX_TOKENS,
+    }
+
+
 def make_base(
-    folder: Path, genes: KnownGenes, blocks: list[Block], labels: list[str], *, seed: int
+    folder: Path,
+    genes: KnownGenes,
+    blocks: list[Block],
+    labels: list[str],
+    *,
+    shape: dict[str, int],
+    seed: int,
 ) -> None:
     """Write settings, tokenizer and first weights of the model."""
     import torch
@@ -201,9 +215,9 @@ def make_base(
     tokenizer = make_tokenizer(genes, labels)
     torch.manual_seed(seed)
     config = LlamaConfig(vocab_size=len(tokenizer), tie_word_embeddings=True, rope_theta=10_000.0,
-                         bos_token_id=1, eos_token_id=2, pad_token_id=0, **SHAPE)  # fmt: skip
+                         bos_token_id=1, eos_token_id=2, pad_token_id=0, **shape)  # fmt: skip
     model = LlamaForCausalLM(config)
-    rows = torch.from_numpy(gene_vectors(blocks, seed=seed))
+    rows = torch.from_numpy(gene_vectors(blocks, shape["hidden_size"], seed=seed))
     with torch.no_grad():
         table = model.get_input_embeddings().weight
         table[torch.tensor(token_ids(tokenizer, genes.symbols))] += rows
@@ -213,7 +227,7 @@ def make_base(
     print(f"base: {n_weights / 1e6:.2f} million weights, {len(tokenizer):,} tokens")
 
 
-def gene_vectors(blocks: list[Block], *, seed: int) -> Any:
+def gene_vectors(blocks: list[Block], hidden_size: int, *, seed: int) -> Any:
     """Give first vectors of genes: truncated SVD of the logarithms, every source alike.
 
     Rows have the length that a random row of the same width has in the mean.
@@ -228,8 +242,8 @@ def gene_vectors(blocks: list[Block], *, seed: int) -> Any:
     found = found / np.maximum(length, 1e-9)
     is_seen = length[:, 0] > 0
     found[is_seen] -= found[is_seen].mean(axis=0)
-    scale = 0.02 * np.sqrt(SHAPE["hidden_size"]) / np.linalg.norm(found[is_seen], axis=1).mean()
-    wide = np.zeros((len(found), SHAPE["hidden_size"]), np.float32)
+    scale = 0.02 * np.sqrt(hidden_size) / np.linalg.norm(found[is_seen], axis=1).mean()
+    wide = np.zeros((len(found), hidden_size), np.float32)
     wide[:, :N_COMPONENTS] = found * scale
     return wide
 
@@ -262,7 +276,7 @@ def make_tokenizer(genes: KnownGenes, labels: list[str]) -> Any:
         single="<s> $A", special_tokens=[("<s>", 1)]
     )
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=made, model_max_length=SHAPE["max_position_embeddings"],
+        tokenizer_object=made, model_max_length=MAX_TOKENS,
         bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>",
     )  # fmt: skip
     add_tokens(tokenizer, genes.symbols)
