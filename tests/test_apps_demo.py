@@ -68,7 +68,7 @@ def check_files(out):
     assert len(read_sentences(out / "sentences.parquet")) == 700
     assert ad.read_h5ad(out / "generated.h5ad").n_obs == 240
     cells = ad.read_h5ad(out / "annotated.h5ad")
-    assert cells.obsm["X_celloquy"].shape == (700, 384)
+    assert cells.obsm["X_celloquy"].shape == (700, 256)
     score = cells.obs["bulk_labels_celloquy_score"]
     assert score.between(0, 1).all()
     # CD34+ cells have no coarse type

@@ -25,11 +25,11 @@ def test_a_projection_of_one_file_is_used_on_another(tmp_path, monkeypatch):
         assert done.exit_code == 0, done.output
         return done.output
 
-    run("encode labelled.h5ad --out encoded.h5ad")
+    run("encode labelled.h5ad --lm st:minilm --out encoded.h5ad")
     fit = "fit-projection encoded.h5ad --label-key cell_type --batch-key donor --out projection"
     assert run(fit) == (
         "384 dimensions to 2, from 18 cells of 3 labels in 2 batches · projection\n"
     )
-    told = run("encode new.h5ad --projection projection --out projected.h5ad")
+    told = run("encode new.h5ad --lm st:minilm --projection projection --out projected.h5ad")
     assert "18 cells in obsm['X_celloquy'] by st:minilm, projected to 2 dimensions" in told
     assert cq.read(tmp_path / "projected.h5ad").obsm["X_celloquy"].shape == (18, 2)

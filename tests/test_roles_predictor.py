@@ -13,7 +13,7 @@ import celloquy as cq
 from celloquy.errors import InputError
 from celloquy.io import write_h5ad
 from celloquy.learn import Recipe
-from celloquy.roles import AnnotateOptions, ReadOptions, load_or_fit
+from celloquy.roles import AnnotateOptions, ReadOptions, TextSource, load_or_fit
 from labelled_cells import TYPES, labelled_cells, labels_of, log1p_of
 
 
@@ -230,7 +230,8 @@ def test_scores_are_called_calibrated_only_where_they_are(known, adata):
 @pytest.mark.slow
 def test_the_sentences_of_cells_label_them_too(known, adata):
     few = known[::4].copy()
-    options = AnnotateOptions(recipe=Recipe("fusion", "logistic"))
+    text = TextSource(lm="st:minilm")
+    options = AnnotateOptions(recipe=Recipe("fusion", "logistic"), text=text)
     annotation = cq.annotate(adata, reference=few, label_key="cell_type", options=options)
     named = annotation.labels != "unknown"
     assert (annotation.labels.astype(str) == adata.obs["cell_type"].astype(str))[named].mean() > 0.9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -204,7 +205,16 @@ def plain_settings(folder: Path) -> dict[str, Any] | None:
     if not set(settings) <= _PLAIN_SETTINGS or any(map(_is_table, settings.values())):
         return None
     said = {name: settings[name] for name in settings if name not in _ABOUT_FILES}
-    return {**said, "name_or_path": str(folder)}
+    return {**said, "name_or_path": str(folder)} if _is_json(folder / _WHOLE) else None
+
+
+def _is_json(path: Path) -> bool:
+    """Say whether a file is whole; of one that is not, transformers tells what is wrong."""
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
 
 
 def _is_table(value: object) -> bool:
