@@ -31,6 +31,14 @@ def test_the_score_of_an_unknown_cell_is_still_told():
     assert predictions().codes.tolist() == [0, 1, 1, 0]
 
 
+def test_a_cell_with_nothing_to_judge_by_is_unknown_whatever_its_score():
+    empty = np.array([True, False, False, False])
+    told = predictions(is_empty=empty)
+    assert told.names.tolist() == ["unknown", "NK", "unknown", "B"]
+    joined = Predictions.concatenate([told, told])
+    assert joined.names.tolist() == told.names.tolist() * 2
+
+
 def test_no_cells_have_no_coverage():
     none = Predictions(("a",), np.empty((0, 1)), np.empty(0), Thresholds())
     assert np.isnan(none.coverage)

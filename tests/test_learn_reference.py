@@ -138,6 +138,25 @@ def test_a_cell_without_expression_is_told_something_finite(reference):
     assert np.isfinite(told.distance).all()
 
 
+@pytest.mark.parametrize("settings", [{}, {"representation": "log"}, {"representation": "bag"}])
+@pytest.mark.parametrize("n_each", [(30, 30), (50, 10), (60, 0)])
+def test_a_cell_that_shares_no_gene_with_the_references_cells_has_no_label(settings, n_each):
+    block, labels = cells(180)
+    rows = np.concatenate(
+        [np.flatnonzero(labels == name)[:n] for name, n in zip("BT", n_each, strict=True)]
+    )
+    counts = block.expression[rows].tolil()
+    counts[:, 59] = 0  # GENE59: known by name, and not expressed in the reference
+    inside = CellBlock(counts.tocsr(), "counts", GENES)
+    fitted = fit_reference(inside, labels[rows], recipe=Recipe(**settings))
+    asked = np.zeros((3, N_GENES), dtype=np.float32)
+    asked[1, 59] = 7
+    asked[2, :10] = 6  # the genes of B
+    told = fitted.annotate(CellBlock(sp.csr_matrix(asked), "counts", GENES))
+    assert told.is_empty.tolist() == [True, True, False]
+    assert told.names[:2].tolist() == ["unknown", "unknown"]
+
+
 def test_log_values_of_a_query_are_read_as_its_counts_are(reference):
     query, _ = cells(20, seed=3)
     logs = CellBlock(query.log_values, "log1p", GENES)

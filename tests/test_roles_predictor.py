@@ -146,6 +146,14 @@ def test_a_cell_that_expresses_nothing_is_no_error(reference, adata):
     assert labels_of(annotation)[3] == "unknown"
 
 
+def test_a_cell_that_expresses_nothing_is_unknown_of_two_labels_as_of_more(known, adata):
+    two = known[(known.obs["cell_type"] != "T").to_numpy()].copy()
+    adata.X = sp.csr_matrix(adata.X.multiply(np.arange(30)[:, None] != 3))
+    annotation = cq.annotate(adata, reference=two, label_key="cell_type")
+    assert labels_of(annotation)[3] == "unknown"
+    assert "B" in labels_of(annotation)
+
+
 def test_a_source_without_cells_is_refused(known, adata):
     with pytest.raises(InputError, match="has no cells"):
         cq.annotate(adata[[]].copy(), reference=known, label_key="cell_type")

@@ -49,6 +49,9 @@ class Predictions:
     """What "unknown" is decided by."""
     calibrated: bool = False
     """Whether labelled cells were used to calibrate the probabilities."""
+    is_empty: NDArray[np.bool_] | None = None
+    """Where a cell expresses no gene that could tell its label; shape ``(n_obs,)``. `None`:
+    nowhere."""
 
     @property
     def codes(self) -> NDArray[np.int64]:
@@ -73,7 +76,8 @@ class Predictions:
     @property
     def is_unknown(self) -> NDArray[np.bool_]:
         """Where the label is withheld; shape ``(n_obs,)``."""
-        return self.is_unsure | self.is_far
+        withheld = self.is_unsure | self.is_far
+        return withheld if self.is_empty is None else withheld | self.is_empty
 
     @property
     def coverage(self) -> float:
@@ -91,12 +95,14 @@ class Predictions:
     def concatenate(parts: Sequence[Predictions]) -> Predictions:
         """Put cells of one reference end to end (at least one part)."""
         first = parts[0]
+        empty = [part.is_empty for part in parts if part.is_empty is not None]
         return Predictions(
             first.labels,
             np.concatenate([part.probabilities for part in parts]),
             np.concatenate([part.distance for part in parts]),
             first.thresholds,
             first.calibrated,
+            np.concatenate(empty) if len(empty) == len(parts) else None,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -90,8 +91,16 @@ class Reference:
         cells = np.bincount(self.codes, minlength=len(self.labels))
         return {name: int(n) for name, n in zip(self.labels, cells, strict=True)}
 
+    @cached_property
+    def _is_expressed(self) -> NDArray[np.bool_]:
+        """Say which genes a cell of the reference expresses; shape ``(n_genes,)``."""
+        return np.asarray(self.cells.expression.sum(axis=0)).ravel() > 0
+
     def annotate(self, block: CellBlock) -> Predictions:
         """Give label probabilities and distances of cells.
+
+        A cell that expresses no gene of the reference's cells has nothing to be judged by: its
+        probabilities are what the head says of nothing, and its label is "unknown".
 
         Parameters
         ----------
@@ -112,6 +121,7 @@ class Reference:
             distance,
             self.thresholds,
             calibrated=self.temperature is not None,
+            is_empty=block.expression @ self._is_expressed.astype(np.float64) == 0,
         )
 
     def neighbours(self, block: CellBlock) -> Neighbours:

@@ -147,7 +147,8 @@ def annotate(
     Notes
     -----
     "Unknown" is a top probability under 0.5, or a mean distance to the nearest reference
-    cells over the 99th percentile of the reference's own leave-one-out distances.
+    cells over the 99th percentile of the reference's own leave-one-out distances. A cell that
+    expresses no gene of the reference's cells is "unknown", too.
     """
     options = options or AnnotateOptions()
     reference = load_if_saved(reference)
