@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celloquy.errors import BackendError, InputError
+from celloquy.lm import _generate_rows
 from celloquy.lm._constrain import compile_constraint
 from celloquy.lm._formats import PlainFormat
 from celloquy.lm._formats_tokens import TokenReader
@@ -145,16 +148,14 @@ def test_a_cell_alone_and_among_others_is_the_same(family):
 
 @pytest.mark.slow
 @settings(max_examples=10, deadline=None)
-@given(
-    order=st.permutations(range(5)), budget=st.sampled_from([None, 60, 200]), n=st.integers(1, 18)
-)
-def test_order_and_batches_change_nothing_and_no_gene_repeats(order, budget, n):
+@given(order=st.permutations(range(5)), rows=st.integers(1, 5), n=st.integers(1, 18))
+def test_order_and_batches_change_nothing_and_no_gene_repeats(order, rows, n):
     limits = Limits(max_new_tokens=150)
     cell = Sequence(GENES, n)
     found = written(PROMPTS, cell, limits=limits, seeds=range(5))
-    other = written(
-        [PROMPTS[i] for i in order], cell, limits=limits, seeds=order, token_budget=budget
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_generate_rows, "MOST_ROWS", rows)
+        other = written([PROMPTS[i] for i in order], cell, limits=limits, seeds=order)
     assert [other.texts[order.index(row)] for row in range(5)] == list(found.texts)
     for text in found.texts:
         genes = text.split(" ")
@@ -256,3 +257,64 @@ def test_bf16_writes_whole_cells_too():
         limits=Limits(max_new_tokens=90),
     )  # fmt: skip
     assert all(len(set(text.split(" "))) == 6 for text in found.texts)
+
+
+def by_hand(own, other, scale, *, family, n_tokens=8):
+    """A guided answer, greedy: two whole forwards a token, the logits put together here."""
+    ids = []
+    for _ in range(n_tokens):
+        each = [
+            network(family).model(torch.tensor([[*prompt, *ids]])).logits[0, -1]
+            for prompt in (own, other)
+        ]
+        token = int((each[1] + scale * (each[0] - each[1])).argmax())
+        if token == 0:
+            return ids
+        ids.append(token)
+    return ids
+
+
+@FAMILY
+@pytest.mark.parametrize("scale", [0.5, 3.0])
+def test_guided_answers_follow_the_contrast_plus_scale_times_the_difference(family, scale):
+    limits = Limits(max_new_tokens=8, temperature=0, guidance_scale=scale)
+    pairs = list(zip(PROMPTS[:3], PROMPTS[2:], strict=False))
+    found = written(PROMPTS[:3], family=family, limits=limits, contrast=PROMPTS[2:])
+    for (own, other), ids in zip(pairs, found.ids, strict=True):
+        assert ids.tolist() == by_hand(own, other, scale, family=family)
+
+
+@FAMILY
+def test_a_guided_cell_alone_and_among_others_is_the_same(family):
+    limits = Limits(max_new_tokens=90, guidance_scale=2.0)
+    prompts, others = [*PROMPTS, *PROMPTS], [*PROMPTS[1:], *PROMPTS, PROMPTS[0]]
+    together = written(prompts, CELL, family=family, limits=limits, contrast=others)
+    for row in (0, 4, 9):
+        alone = written(
+            [prompts[row]], CELL, family=family, limits=limits, seeds=[row], contrast=[others[row]]
+        )
+        assert alone.texts[0] == together.texts[row]
+        assert alone.logp[0] == pytest.approx(together.logp[row], abs=1e-3)
+
+
+def test_a_prompt_that_is_its_own_contrast_is_not_guided_and_scale_0_follows_the_contrast():
+    limits = Limits(max_new_tokens=90)
+    plain = written(PROMPTS, CELL, limits=limits)
+    same = written(PROMPTS, CELL, limits=replace(limits, guidance_scale=4.0), contrast=PROMPTS)
+    assert same.texts == plain.texts
+    turned = PROMPTS[::-1]
+    none = written(turned, CELL, limits=replace(limits, guidance_scale=0.0), contrast=PROMPTS)
+    assert none.texts == plain.texts
+    assert written(turned, CELL, limits=limits).texts != plain.texts
+
+
+def test_a_contrast_needs_room_as_a_prompt_does():
+    limits = Limits(max_new_tokens=90, guidance_scale=2.0)
+    with pytest.raises(InputError, match="Prompt 1 takes 20 tokens and leaves no room"):
+        written([PROMPTS[0]], limits=limits, contrast=[PROMPTS[4]], max_tokens=20)
+
+
+def test_a_guidance_scale_below_nought_or_without_end_is_refused():
+    for scale in (-1.0, float("inf"), float("nan")):
+        with pytest.raises(InputError, match=f"`guidance_scale` must be 0 or more, got {scale}"):
+            Limits(guidance_scale=scale)

@@ -19,6 +19,7 @@ TOLD = {
     "labels": {"cell_type": ("B cell", "T cell")},
     "templates": {"cell_type": 0, "pseudo_cell": 2},
     "embedding": {"layer": 3},
+    "drawing": {"pseudo_cell": {"temperature": 0.8, "guidance_scale": 2.0}},
     "about": {"card": "README.md"},
 }
 

@@ -16,6 +16,7 @@ from celloquy.roles import GenerateOptions, generate, plan_generation
 from celloquy.roles._generate_chosen import seeds_of
 from celloquy.text import RankCurve, sentences
 from decoder_models import GENES, make_decoder, write_decoder, write_seq2seq
+from mini_folder import write_mini
 
 LINE = RankCurve("linear_log_rank", "log1p", slope=-1.0, intercept=3.0)
 OPTIONS = {"genes": GENES, "n_top_genes": 6, "rank_curve": LINE}
@@ -369,3 +370,61 @@ def test_candidates_that_cannot_be_read_back_are_refused(lm):
     assert "ask for several" in refusal.value.hint
     with pytest.raises(InputError, match="`n_candidates` must be at least 1, got 0"):
         GenerateOptions(n_candidates=0)
+
+
+def test_cells_at_guidance_scale_0_are_those_of_the_contrast(lm):
+    plain = made(lm, "random_cell", {}, n=4)
+    guided = made(lm, n=4, guidance_scale=0)
+    assert list(guided.obs["answer"]) == list(plain.obs["answer"])
+    assert list(made(lm, n=4, guidance_scale=50).obs["answer"]) != list(plain.obs["answer"])
+
+
+def test_guidance_is_recorded_and_keeps_to_different_genes(lm):
+    cells = made(lm, n=3, guidance_scale=2.5)
+    assert cells.uns["celloquy_generate"]["limits"]["guidance_scale"] == 2.5
+    assert set(cells.obs["n_genes_named"]) == {6}
+    assert "guidance_scale" not in made(lm, n=1).uns["celloquy_generate"]["limits"]
+    assert list(made(lm, n=2, guidance_scale=1).obs["answer"]) == list(made(lm, n=2).obs["answer"])
+
+
+def test_the_surest_of_several_guided_cells_is_kept(lm):
+    fields = {"cell_type": ["B cell", "T cell"]}
+    two = made(lm, fields=fields, guidance_scale=2.0, n_candidates=2)
+    six = made(lm, fields=fields, guidance_scale=2.0, n_candidates=6)
+    assert (six.obs["p_asked"] >= two.obs["p_asked"]).all()
+    assert six.obs["p_asked"].sum() > two.obs["p_asked"].sum()
+
+
+def test_a_task_without_a_contrast_cannot_be_guided(lm):
+    with pytest.raises(InputError, match="'random_cell' names no contrast, so that its cells"):
+        made(lm, "random_cell", {}, guidance_scale=2.0)
+
+
+def test_a_rule_cannot_be_guided():
+    with pytest.raises(InputError, match=r"'fake:rule' cannot be guided .`guidance_scale=2`"):
+        made(says("CD3E"), guidance_scale=2.0)
+
+
+def test_a_model_says_how_its_cells_are_drawn_and_the_user_wins(tmp_path):
+    drawing = {"pseudo_cell": {"temperature": 0.5, "guidance_scale": 2.0}}
+    told = {"cell_type": 0, "pseudo_cell": 0, "random_cell": 0}
+    mini = load_lm(f"hf:{write_mini(tmp_path / 'm', drawing=drawing, templates=told)}")
+    limits = {"guidance_scale": 2.0, "temperature": 0.5}
+    fields = {"cell_type": "B cell", "organism": "human"}
+    curve = {"rank_curve": LINE}
+    as_told = generate("pseudo_cell", fields, n=2, lm=mini, options=GenerateOptions(**curve))
+    assert limits.items() <= as_told.uns["celloquy_generate"]["limits"].items()
+    same = generate("pseudo_cell", fields, n=2, lm=mini, options=GenerateOptions(**limits, **curve))
+    assert list(same.obs["answer"]) == list(as_told.obs["answer"])
+    alone = GenerateOptions(guidance_scale=1.0, temperature=1.0, **curve)
+    own = generate("pseudo_cell", fields, n=2, lm=mini, options=alone)
+    assert own.uns["celloquy_generate"]["limits"]["temperature"] == 1.0
+    assert "guidance_scale" not in own.uns["celloquy_generate"]["limits"]
+
+
+def test_a_model_that_was_never_taught_the_contrast_is_told(tmp_path):
+    mini = load_lm(f"hf:{write_mini(tmp_path / 'm')}")
+    fields = {"cell_type": "B cell", "organism": "human"}
+    options = GenerateOptions(guidance_scale=2.0, rank_curve=LINE)
+    with pytest.warns(UserWarning, match="never taught the task 'random_cell', which guides"):
+        generate("pseudo_cell", fields, n=1, lm=mini, options=options)

@@ -65,6 +65,7 @@ class Decoder(HFModel):
         *,
         seeds: Sequence[int],
         limits: Limits,
+        contrast: Sequence[NDArray[np.int32]],
     ) -> Generated:
         from celloquy.lm._generate import generate_answers
 
@@ -75,5 +76,6 @@ class Decoder(HFModel):
             words=self.format,
             seeds=seeds,
             limits=limits,
+            contrast=contrast,
             max_tokens=self.max_tokens,
         )

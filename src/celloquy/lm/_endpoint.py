@@ -22,7 +22,7 @@ from celloquy.lm._endpoint_results import DryRun, EndpointScores, as_scores
 from celloquy.lm._endpoint_rows import in_rows, run
 from celloquy.lm._endpoint_spend import MESSAGE_TOKENS, Spend, Tokens, estimate_tokens
 from celloquy.lm._endpoint_store import STORE_NAME, AnswerStore
-from celloquy.lm._offers import refuse_verb
+from celloquy.lm._offers import refuse_guidance, refuse_verb
 from celloquy.lm._protocol import Generated, Limits, PromptPlan
 from celloquy.lm._remote import (
     check_allowed,
@@ -192,6 +192,7 @@ class Endpoint:
         *,
         seeds: Sequence[int],
         limits: Limits | None = None,
+        contrast: Sequence[Prompt | str] | PromptPlan | None = None,
     ) -> Generated:
         """Ask for an answer to every prompt.
 
@@ -208,8 +209,12 @@ class Endpoint:
             One a prompt; the server decides what it makes of them.
         limits
             How answers are drawn, and when they end.
+        contrast
+            Taken as other backends take it; a server cannot be guided.
         """
+        del contrast
         limits = limits or Limits()
+        refuse_guidance(self.name, limits)
         rows = self._rows(prompts)
         one_seed_each(seeds, len(rows))
         asked = constraints_of(constraint, len(rows))

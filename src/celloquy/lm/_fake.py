@@ -22,6 +22,7 @@ from celloquy.lm._fake_rules import (
     pieces_of,
     sequence,
 )
+from celloquy.lm._offers import refuse_guidance
 from celloquy.lm._plan import plan_prompts
 from celloquy.lm._protocol import Capability, Generated, Limits, PromptPlan, Scores
 from celloquy.text import OneOf
@@ -217,6 +218,7 @@ class ScriptedModel:
         *,
         seeds: Sequence[int],
         limits: Limits | None = None,
+        contrast: Sequence[Prompt | str] | PromptPlan | None = None,
     ) -> Generated:
         """Write an answer to every prompt; what the rule says, within the constraint.
 
@@ -230,8 +232,12 @@ class ScriptedModel:
             One a prompt: what the rule does not say is drawn with it.
         limits
             Answers over `max_new_tokens` are cut, and say so.
+        contrast
+            Taken as other backends take it; a rule cannot be guided.
         """
+        del contrast
         limits = limits or Limits()
+        refuse_guidance(self.name, limits)
         texts = self._texts(prompts, "generate")
         one_seed_each(seeds, len(texts))
         asked = constraints_of(constraint, len(texts))

@@ -42,8 +42,8 @@ def generate_answers(
     words: PromptFormat,
     seeds: Sequence[int],
     limits: Limits,
+    contrast: Sequence[NDArray[np.int32]] = (),
     max_tokens: int | None = None,
-    token_budget: int | None = None,
 ) -> Generated:
     """Write an answer to every prompt.
 
@@ -68,16 +68,16 @@ def generate_answers(
         Seed of each answer.
     limits
         How tokens are drawn, and how many there may be.
+    contrast
+        Token ids of the prompt that each answer is guided away from; empty without guidance.
     max_tokens
         Tokens that a prompt and its answer may take together; `None` asks the model.
-    token_budget
-        Tokens of prompts and answers that are kept at once; `None` takes what fits into 3 GiB,
-        and at most 64 answers on a processor or 256 on a GPU. Falls when memory is short.
 
     Returns
     -------
     The answers. Their `logp` adds up each token's log-probability among the tokens that were
-    allowed in its place, the end's included, at temperature 1 and before `top_k` and `top_p`.
+    allowed in its place, the end's included, at temperature 1 and before `top_k` and `top_p`;
+    with guidance by the guided logits.
 
     Raises
     ------
@@ -86,6 +86,12 @@ def generate_answers(
         with this tokenizer, or seeds or constraints are not as many as prompts.
     BackendError
         If one answer alone does not fit into memory.
+
+    Notes
+    -----
+    Guidance is the classifier-free guidance of Sanchez et al. 2023 (arXiv:2306.17806): the
+    network reads each answer behind its prompt and behind its contrast, and tokens are drawn by
+    the contrast's logits plus `guidance_scale` times what the prompt adds to them.
     """
     one_seed_each(seeds, len(prompts))
     most = max_tokens or getattr(network.config, "max_position_embeddings", None) or _NO_LIMIT
@@ -96,7 +102,7 @@ def generate_answers(
         seeds=seeds,
         limits=limits,
         max_tokens=int(most),
-        token_budget=token_budget,
+        contrast=contrast,
     )
     return read_back(written, words)
 

@@ -46,7 +46,7 @@ def write_rows(
     seeds: Sequence[int],
     limits: Limits,
     max_tokens: int,
-    token_budget: int | None = None,
+    contrast: Sequence[NDArray[np.int32]] = (),
 ) -> Written:
     """Write an answer to every prompt, as token ids; see :func:`generate_answers`.
 
@@ -64,9 +64,8 @@ def write_rows(
         How tokens are drawn, and how many there may be.
     max_tokens
         Tokens that a prompt and its answer may take together.
-    token_budget
-        Tokens of prompts and answers that are kept at once; `None` takes what fits into 3 GiB,
-        and at most 64 answers on a processor or 256 on a GPU. Falls when memory is short.
+    contrast
+        Token ids of the prompt that each answer is guided away from; empty without guidance.
 
     Raises
     ------
@@ -76,20 +75,22 @@ def write_rows(
         If one answer alone does not fit into memory.
     """
     n = len(prompts)
-    rooms = rooms_for(prompts, limits=limits, max_tokens=max_tokens)
+    texts = [*prompts, *contrast]
+    sides = rooms_for(texts, limits=limits, max_tokens=max_tokens).reshape(-1, n)
+    rooms = sides.min(axis=0)
     written = Written.empty(n)
     own = np.array([seed % 2**64 for seed in seeds], dtype=np.uint64)
-    lengths = np.array([len(prompt) for prompt in prompts], dtype=np.int64)
+    lengths = np.array([len(text) for text in texts], dtype=np.int64).reshape(-1, n).sum(axis=0)
     by_steps = takes_row_steps(network)
     with workers(by_steps and n >= FEW_ROWS) as pool:
         for constraint in {id(one): one for one in constraints}.values():
             rows = np.array([i for i in range(n) if constraints[i] is constraint], dtype=np.int64)
-            wave = _Wave(network, prompts, constraint, limits, own, max_tokens, written, by_steps)
+            wave = _Wave(network, texts, constraint, limits, own, max_tokens, written, by_steps)
             constraint.start(rooms[rows].min(keepdims=True))  # refuses before anything is written
             likely = rooms if constraint.likely is None else np.minimum(rooms, constraint.likely)
             _write_all(
-                wave, rows, rooms=rooms, totals=lengths + likely,
-                budget=_Budget(network, token_budget), pool=pool,
+                wave, rows, rooms=rooms, totals=lengths + len(sides) * likely,
+                budget=_Budget(network), pool=pool,
             )  # fmt: skip
     return written
 
@@ -151,13 +152,11 @@ def rooms_for(
 
 
 class _Budget:
-    """How many answers are written side by side."""
+    """How many answers are written side by side; it falls when memory is short."""
 
-    def __init__(self, network: CausalNetwork, tokens: int | None) -> None:
-        self.tokens = tokens or max(1, MOST_BYTES // bytes_a_token(network))
-        self.most = self.tokens
-        if tokens is None:
-            self.most = MOST_ROWS if network.device == "cpu" else 4 * MOST_ROWS
+    def __init__(self, network: CausalNetwork) -> None:
+        self.tokens = max(1, MOST_BYTES // bytes_a_token(network))
+        self.most = MOST_ROWS if network.device == "cpu" else 4 * MOST_ROWS
 
     def rows(self, tokens_a_row: int, n: int) -> int:
         """Give the number of rows of the next batch; batches of the rest are about equal."""
@@ -172,6 +171,7 @@ class _Wave:
 
     network: CausalNetwork
     prompts: Sequence[NDArray[np.int32]]
+    """Those of all answers, and then, with guidance, those that they are guided away from."""
     constraint: Compiled
     limits: Limits
     seeds: NDArray[np.uint64]
@@ -186,6 +186,19 @@ class _Wave:
         tokens = self.constraint.tokens
         rows = None if tokens is None else torch.from_numpy(tokens).to(self.network.device)
         self.head = self.network.head(rows)
+        self.n_sides = len(self.prompts) // len(self.seeds)
+
+    def _lines(self, rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+        """Give the lines of some of `n` rows: their own, then those of their contrasts."""
+        return np.concatenate([rows + side * n for side in range(self.n_sides)])
+
+    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Give the logits of the rows that stand on some lines, guided where there are two."""
+        found = self.head(hidden)
+        if self.n_sides == 1:
+            return found
+        own, other = found.chunk(2)
+        return other + self.limits.guidance_scale * (own - other)
 
     def write(self, rows: NDArray[np.int64], rooms: NDArray[np.int64]) -> bool:
         """Write the answers of some rows; false if memory was short and nothing was kept."""
@@ -216,22 +229,24 @@ class _Wave:
         device = self.network.device
         hidden, cache, lengths = self._prefill(rows, int(writing.rooms.max()))
         active = np.arange(len(rows))
-        pending = writing.begin(self.head(hidden))
+        pending = writing.begin(self._logits(hidden))
         while True:
             stays = ~writing.has_ended[active]
             if not stays.any():
                 return
             if stays.mean() <= SPARSE:
-                cache.keep(torch.from_numpy(np.flatnonzero(stays)).to(device))
-                active, lengths, pending = active[stays], lengths[stays], pending[stays]
-            counts = (pending >= 0).sum(axis=1)
-            ids = torch.from_numpy(np.maximum(pending[:, : counts.max()], 0)).to(device)
+                lines = self._lines(np.flatnonzero(stays), len(active))
+                cache.keep(torch.from_numpy(lines).to(device))
+                active, lengths, pending = active[stays], lengths[lines], pending[stays]
+            told = np.tile(pending, (self.n_sides, 1))
+            counts = (told >= 0).sum(axis=1)
+            ids = torch.from_numpy(np.maximum(told[:, : counts.max()], 0)).to(device)
             places = lengths[:, None] + np.arange(ids.shape[1])
             last = torch.from_numpy(np.maximum(counts - 1, 0)).to(device)
             lengths = lengths + counts
             found = self._read(ids, torch.from_numpy(places).to(device), cache)
             found = found[torch.arange(len(found), device=device), last]
-            pending = writing.go_on(active, self.head(found))
+            pending = writing.go_on(active, self._logits(found))
 
     def _row_steps(self, writing: Writing, rows: NDArray[np.int64]) -> None:
         """Write on a processor: the new tokens of all rows end to end, none of them padding."""
@@ -239,19 +254,21 @@ class _Wave:
 
         hidden, cache, lengths = self._prefill(rows, int(writing.rooms.max()))
         active = np.arange(len(rows))
-        pending = writing.begin(self.head(hidden))
+        pending = writing.begin(self._logits(hidden))
         while True:
             stays = ~writing.has_ended[active]
             if not stays.any():
                 return
             active, pending = active[stays], pending[stays]
-            counts = (pending >= 0).sum(axis=1)
+            lines = self._lines(active, len(rows))
+            counts = np.tile((pending >= 0).sum(axis=1), self.n_sides)
             ends = np.cumsum(counts)
             within = np.arange(ends[-1]) - np.repeat(ends - counts, counts)
-            step = RowStep(np.repeat(active, counts), np.repeat(lengths[active], counts) + within)
-            lengths[active] += counts
-            found = read_step(self.network, pending[pending >= 0], step, cache)
-            pending = writing.go_on(active, self.head(found[torch.from_numpy(ends - 1)]))
+            step = RowStep(np.repeat(lines, counts), np.repeat(lengths[lines], counts) + within)
+            lengths[lines] += counts
+            ids = np.tile(pending[pending >= 0], self.n_sides)
+            found = read_step(self.network, ids, step, cache)
+            pending = writing.go_on(active, self._logits(found[torch.from_numpy(ends - 1)]))
 
     def _prefill(
         self, rows: NDArray[np.int64], room: int
@@ -260,10 +277,11 @@ class _Wave:
         import torch
 
         device = self.network.device
-        lengths = np.array([len(self.prompts[row]) for row in rows], dtype=np.int64)
-        cache = RowCache(len(rows), int(lengths.max()) + room + N_FORCED)
+        prompts = [self.prompts[line] for line in self._lines(rows, len(self.seeds))]
+        lengths = np.array([len(prompt) for prompt in prompts], dtype=np.int64)
+        cache = RowCache(len(prompts), int(lengths.max()) + room + N_FORCED)
         hidden: torch.Tensor | None = None
-        for texts, lines, text_of in distinct([self.prompts[row] for row in rows]):
+        for texts, lines, text_of in distinct(prompts):
             held = self.network.new_cache()
             ends = torch.tensor([len(text) - 1 for text in texts], device=device)
             found = self.network.hidden(
@@ -273,7 +291,7 @@ class _Wave:
             to, of = torch.from_numpy(lines).to(device), torch.from_numpy(text_of).to(device)
             cache.fill(held, to, of)
             if hidden is None:
-                hidden = found.new_empty((len(rows), found.shape[1]))
+                hidden = found.new_empty((len(prompts), found.shape[1]))
             hidden[to] = found[of]
         return cast("torch.Tensor", hidden), cache, lengths
 

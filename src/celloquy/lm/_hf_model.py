@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from celloquy.errors import InputError
 from celloquy.lm._answering import answer_ids, answer_room, warn_of_cuts
 from celloquy.lm._offers import refuse_verb
 from celloquy.lm._plan import fit_prompts
@@ -106,8 +107,9 @@ class HFModel(ABC):
         *,
         seeds: Sequence[int],
         limits: Limits,
+        contrast: Sequence[NDArray[np.int32]],
     ) -> Generated:
-        """Write answers to prompts that fit."""
+        """Write answers to prompts that fit; `contrast` is empty without guidance."""
 
     def plan(
         self,
@@ -247,6 +249,7 @@ class HFModel(ABC):
         *,
         seeds: Sequence[int],
         limits: Limits | None = None,
+        contrast: Prompts | None = None,
     ) -> Generated:
         """Write an answer to every prompt.
 
@@ -260,20 +263,41 @@ class HFModel(ABC):
             A seed for every prompt; length ``n``.
         limits
             How answers are drawn, and how long they may be.
+        contrast
+            What each answer is guided away from, such as the same question without the type of
+            cell; length ``n``. Used where `limits` has a `guidance_scale` other than 1.
 
         Raises
         ------
         InputError
-            If a prompt and its answer do not fit, or the network cannot be asked for answers.
+            If a prompt and its answer do not fit, the network cannot be asked for answers or be
+            guided, or contrasts are not as many as prompts.
         """
         if "generate" not in self.capabilities:
             refuse_verb(self.name, "generate", why=self.cannot)
         limits = limits or Limits()
         room = answer_room(self.format, constraint, limits, max_tokens=self.max_tokens)
         plan = self._planned(prompts, room)
-        return self._generate(plan.ids, constraint, seeds=seeds, limits=limits)
+        others: Sequence[NDArray[np.int32]] = ()
+        if limits.guidance_scale != 1:
+            others = () if contrast is None else self._planned(contrast, room).ids
+            _refuse_other_number(len(others), len(plan))
+        return self._generate(plan.ids, constraint, seeds=seeds, limits=limits, contrast=others)
 
     def _planned(self, prompts: Prompts, n_answer_tokens: int) -> PromptPlan:
         if isinstance(prompts, PromptPlan):
             return prompts
         return warn_of_cuts(self.plan(prompts, n_answer_tokens=n_answer_tokens), self.name)
+
+
+def _refuse_other_number(n_contrasts: int, n_prompts: int) -> None:
+    """Refuse guidance without a contrast for every prompt.
+
+    Raises
+    ------
+    InputError
+        If there are more or fewer contrasts than prompts.
+    """
+    if n_contrasts != n_prompts:
+        msg = f"Guidance needs a contrast for each of {n_prompts:,} prompts, got {n_contrasts:,}."
+        raise InputError(msg, hint="pass `contrast=` as many prompts, or `guidance_scale=1`.")

@@ -88,6 +88,9 @@ class Limits:
     """Draw among this many likeliest tokens only; `None` among all."""
     top_p: float | None = None
     """Draw among the likeliest tokens that together have this probability; `None` among all."""
+    guidance_scale: float = 1.0
+    """How many times what a prompt adds to its contrast counts, where an answer has a contrast;
+    1 asks the prompt alone."""
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -102,6 +105,9 @@ class Limits:
         if self.top_p is not None and not 0 < self.top_p <= 1:
             msg = f"`top_p` must be above 0 and at most 1, got {self.top_p}."
             raise InputError(msg, hint="leave it out to draw among all tokens.")
+        if not 0 <= self.guidance_scale < float("inf"):
+            msg = f"`guidance_scale` must be 0 or more, got {self.guidance_scale}."
+            raise InputError(msg, hint="1 is none, 2 counts what the prompt adds twice.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,8 +180,9 @@ class LanguageModel(Protocol):
         *,
         seeds: Sequence[int],
         limits: Limits | None = None,
+        contrast: Sequence[Prompt | str] | PromptPlan | None = None,
     ) -> Generated:
-        """Write an answer to every prompt; each has a seed of its own."""
+        """Write an answer to every prompt; each has a seed, and may have a contrast."""
 
 
 class Embedder(LanguageModel, Protocol):

@@ -20,7 +20,7 @@ GENES = "genes.tsv"
 SCHEMA = 1
 _KEYS = (
     "n_top_genes", "n_genes", "rank_by", "genes", "organisms", "labels", "templates", "embedding",
-    "about",
+    "drawing", "about",
 )  # fmt: skip
 _AGAIN = "train the model again, or copy its folder whole."
 
@@ -45,6 +45,8 @@ class CellReading:
     """The template to ask with, by task: every task that it was taught."""
     embedding: Mapping[str, Any] = field(default_factory=dict)
     """How its vectors of cells are best taken: ``style``, ``pooling``, ``layer``."""
+    drawing: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """How its cells are best drawn, by task: ``temperature`` and ``guidance_scale``."""
     about: Mapping[str, str] = field(default_factory=dict)
     """What it was taught on, and under which licence."""
     folder: Path = Path()
@@ -136,6 +138,10 @@ def _checked(said: dict[str, Any], folder: Path) -> CellReading:
     said["n_top_genes"], said["n_genes"] = most, (int(fewest), int(longest))
     said["labels"] = {str(task): tuple(map(str, one)) for task, one in said["labels"].items()}
     said["templates"] = {str(task): int(one) for task, one in said["templates"].items()}
+    said["drawing"] = {
+        str(task): {str(name): float(value) for name, value in one.items()}
+        for task, one in said.get("drawing", {}).items()
+    }
     said["organisms"] = tuple(map(str, said.get("organisms", ())))
     if most < 1 or said.get("rank_by") not in {"value", "specificity"}:
         msg = f"n_top_genes is {most} and rank_by is {said.get('rank_by')!r}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from celloquy.lm._hf_model import HFModel
+from celloquy.lm._offers import refuse_guidance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,9 +68,12 @@ class Seq2Seq(HFModel):
         *,
         seeds: Sequence[int],
         limits: Limits,
+        contrast: Sequence[NDArray[np.int32]],
     ) -> Generated:
         from celloquy.lm._generate_seq2seq import generate_answers_seq2seq
 
+        if contrast:
+            refuse_guidance(self.name, limits)
         return generate_answers_seq2seq(
             self.model, ids, constraint, words=self.format, seeds=seeds, limits=limits
         )

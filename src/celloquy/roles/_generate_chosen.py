@@ -115,6 +115,10 @@ def write_chosen(wanted: Wanted, answers: range, *, seed: int) -> list[dict[str,
         Seed of everything random.
     """
     plan = wanted.lm.plan([wanted.prompt(one) for one in answers], n_answer_tokens=wanted.room)
+    contrasts = wanted.contrasts(answers)
+    others = None
+    if contrasts is not None:
+        others = wanted.lm.plan(contrasts, n_answer_tokens=wanted.room)
     best: list[dict[str, Any]] = []
     for candidate in range(wanted.options.n_candidates):
         found = wanted.lm.generate(
@@ -122,6 +126,7 @@ def write_chosen(wanted: Wanted, answers: range, *, seed: int) -> list[dict[str,
             wanted.constraint(),
             seeds=seeds_of(seed, answers, candidate=candidate),
             limits=wanted.limits,
+            contrast=others,
         )
         told = [
             {

@@ -45,14 +45,19 @@ class GenerateOptions:
     repair: Literal["celloquy", "cell2sentence"] = "celloquy"
     """What becomes of words that are no gene and of repeats in a free answer: left out, the first
     mention counts; or as Cell2Sentence does it, places kept and averaged."""
-    temperature: float = 1.0
-    """Divides the logits; 0 takes the likeliest token, so that all cells of a prompt are equal."""
+    temperature: float | None = None
+    """Divides the logits; 0 takes the likeliest token, so that all cells of a prompt are equal.
+    `None` takes what the model says, else 1."""
     top_k: int | None = None
     """Draw among so many likeliest tokens only."""
     top_p: float | None = None
     """Draw among the likeliest tokens that together have this probability."""
     max_new_tokens: int | None = None
     """The most tokens of an answer; `None` allows 12 a gene."""
+    guidance_scale: float | None = None
+    """How many times what the prompt adds to the task's contrast (a cell of any type) counts
+    when genes are drawn: 1 asks the prompt alone, 2 writes cells more typical of what is asked
+    for, in twice the time. `None` takes what the model says, else 1."""
     n_candidates: int = 1
     """Cells that are written for each that is kept: the model reads them back (the type, by the
     task `cell_type`), and the one that is surest what was asked for stays."""
@@ -95,7 +100,8 @@ class GenerateOptions:
             max_new_tokens=TOKENS_A_GENE * (self.n_top_genes or GENERATE_GENES) + 4
             if most is None
             else most,
-            temperature=self.temperature,
+            temperature=1.0 if self.temperature is None else self.temperature,
             top_k=self.top_k,
             top_p=self.top_p,
+            guidance_scale=1.0 if self.guidance_scale is None else self.guidance_scale,
         )

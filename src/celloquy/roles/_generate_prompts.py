@@ -14,6 +14,7 @@ from celloquy.errors import InputError
 from celloquy.roles._asking import as_lm, as_task, names_of
 from celloquy.roles._cells import obs_column, open_cells
 from celloquy.roles._generate_chosen import read_back
+from celloquy.roles._generate_guided import guide
 from celloquy.roles._generate_options import CONTROL_GENES, GENERATE_GENES
 from celloquy.roles._organism import with_organism
 from celloquy.roles._taught import as_taught, reading_of
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from celloquy.lm import CellReading, LanguageModel, Limits
     from celloquy.roles._generate_chosen import ReadBack
+    from celloquy.roles._generate_guided import Contrast
     from celloquy.roles._generate_options import GenerateOptions
     from celloquy.tasks import Task
     from celloquy.text import Constraint, Names, Prompt
@@ -55,6 +57,8 @@ class Wanted:
     """Their names; empty without."""
     question: ReadBack | None = None
     """What tells the best of several candidates."""
+    contrast: Contrast | None = None
+    """What cells are guided away from; `None` without guidance."""
 
     @property
     def n_genes(self) -> int:
@@ -63,6 +67,15 @@ class Wanted:
 
     def prompt(self, answer: int) -> Prompt:
         """Ask for one answer."""
+        return self.task.prompt(self._values(answer), template=self.options.template or 0)
+
+    def contrasts(self, answers: range) -> list[Prompt] | None:
+        """Give what some answers are guided away from; `None` without guidance."""
+        if self.contrast is None:
+            return None
+        return [self.contrast.prompt(self._values(answer)) for answer in answers]
+
+    def _values(self, answer: int) -> dict[str, Any]:
         values: dict[str, Any] = {name: said[answer] for name, said in self.fields.items()}
         inputs = {one.name: one for one in self.task.asked_for}
         sets = {name for name, one in inputs.items() if one.kind == "labels"}
@@ -73,7 +86,7 @@ class Wanted:
             place = _cell_input(self.task)
             cells = self.controls[answer]
             values[place] = cells[0] if inputs[place].kind == "cell" else cells
-        return self.task.prompt(values, template=self.options.template or 0)
+        return values
 
     def n_cells(self, answer: int) -> int | None:
         """Count the cells that an answer is to have; `None` where nothing says it."""
@@ -166,6 +179,7 @@ def want(
     genes_asked = {"n_top_genes": GENERATE_GENES}
     genes_asked |= {"n_control_genes": CONTROL_GENES} if has_control else {}
     options = as_taught(options, lm, task=task.name, defaults=genes_asked)
+    options, contrast = guide(options, task, lm)
     vocabulary, reading = _vocabulary(options, lm), reading_of(lm)
     controls, names, columns, own = _read_controls(task, options, n, reading=reading)
     sets = [one.name for one in task.asked_for if one.kind == "labels"]
@@ -178,8 +192,9 @@ def want(
               for name, value in fields.items() if name in sets}  # fmt: skip
     said = {name: _spread(name, value, n) for name, value in {**fields, **joined}.items()} | columns
     question = read_back(task, lm, said) if options.n_candidates > 1 else None
-    wanted = Wanted(task, lm, vocabulary, options, n, said, controls, names, question)
+    wanted = Wanted(task, lm, vocabulary, options, n, said, controls, names, question, contrast)
     wanted.prompt(0)
+    wanted.contrasts(range(1))
     expect = getattr(lm, "expect", None)
     if expect is not None:
         expect(n, fields=tuple(dict.fromkeys(options.obs_fields.values())))

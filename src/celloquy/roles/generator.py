@@ -210,6 +210,7 @@ def _record(wanted: Wanted, seed: int) -> dict[str, Any]:
     """Say what was done, in plain values that h5ad can hold."""
     task, options, limits = wanted.task, wanted.options, wanted.limits
     drawn = {"temperature": limits.temperature, "top_k": limits.top_k, "top_p": limits.top_p}
+    drawn["guidance_scale"] = None if wanted.contrast is None else limits.guidance_scale
     return {
         "verb": "generate",
         "celloquy": version("celloquy"),

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 VERSION = 1
 """The form of file that this code reads and writes."""
 KEYS = (
-    "version", "name", "summary", "note", "quotes", "inputs", "answer", "metrics", "templates",
+    "version", "name", "summary", "note", "quotes", "contrast", "inputs", "answer", "metrics",
+    "templates",
 )  # fmt: skip
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -64,6 +65,7 @@ def task_of(source: str, *, file: str) -> Task:
         metrics=_metrics(table["metrics"]),
         sha256="",
         is_quoted=_quotes(table.get("quotes")),
+        contrast=_contrast(table.get("contrast"), answer),
         note=table["note"].text("`note`") if "note" in table else "",
         source=file,
     )
@@ -211,6 +213,22 @@ def _quotes(found: Located | None) -> bool:
     return found is None or found.one_of(("true", "false"), "Value of `quotes`") == "true"
 
 
+def _contrast(found: Located | None, answer: Answer) -> str:
+    """Read the name of the task that guided answers are drawn away from.
+
+    Raises
+    ------
+    InputError
+        If the task is not answered with the genes of a cell.
+    """
+    if found is None:
+        return ""
+    if answer.kind != "genes":
+        msg = f"`contrast` is for answers of kind 'genes', not {answer.kind!r}."
+        raise found.refusal(msg, hint="leave it out.")
+    return found.text("`contrast`")
+
+
 def content_of(task: Task) -> dict[str, Any]:
     """Give all that a task's file says, as plain values in the order of a file."""
     inputs = {}
@@ -230,6 +248,7 @@ def content_of(task: Task) -> dict[str, Any]:
         "summary": task.summary,
         "note": task.note,
         "quotes": None if task.is_quoted else False,
+        "contrast": task.contrast,
         "inputs": inputs,
         "answer": {key: value for key, value in answer.items() if value},
         "metrics": list(task.metrics),

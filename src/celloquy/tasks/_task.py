@@ -42,6 +42,9 @@ class Task:
     """SHA-256 of all that its file says."""
     is_quoted: bool = True
     """Whether a user's own words stand between quotation marks in its prompts."""
+    contrast: str = ""
+    """The task that asks for the same without saying what is wanted: a cell of any type. Guided
+    answers are drawn away from it; empty if there is none."""
     note: str = ""
     """What is to be known before it is used."""
     source: str = ""

@@ -64,10 +64,19 @@ def generate(
         list[str] | None,
         typer.Option(help="INPUT=COLUMN: an input from obs of the control cells; repeatable."),
     ] = None,
-    temperature: Annotated[float, typer.Option(help="Divides the logits; 0 is greedy.")] = 1.0,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Divides the logits; 0 is greedy; else as the model says, or 1."),
+    ] = None,
     top_k: Annotated[int | None, typer.Option(help="Draw among so many tokens only.")] = None,
     top_p: Annotated[
         float | None, typer.Option(help="Draw among tokens that hold this probability.")
+    ] = None,
+    guidance_scale: Annotated[
+        float | None,
+        typer.Option(
+            help="Above 1: cells more typical of what is asked for; else as the model says, or 1."
+        ),
     ] = None,
     candidates: Annotated[
         int,
@@ -112,7 +121,7 @@ def generate(
     options = GenerateOptions(
         genes=genes, n_top_genes=n_top_genes, exactly=not at_most, is_constrained=not free,
         repair=repair, temperature=temperature, top_k=top_k, top_p=top_p, template=template,
-        n_candidates=candidates,
+        n_candidates=candidates, guidance_scale=guidance_scale,
         control=control, obs_fields=pairs(obs, option="--obs", alike=True), rank_curve=rank_curve,
         read=ReadOptions(layer=layer, use_raw=raw, gene_column=gene_column, collisions=collisions),
     )  # fmt: skip

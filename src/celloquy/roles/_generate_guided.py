@@ -1,0 +1,79 @@
+"""How cells are drawn: as the model says, and away from the question without what is wanted."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from celloquy.errors import InputError
+from celloquy.roles._taught import reading_of
+from celloquy.tasks import load_task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from celloquy.lm import LanguageModel
+    from celloquy.roles._generate_options import GenerateOptions
+    from celloquy.tasks import Task
+    from celloquy.tasks._inputs import Value
+    from celloquy.text import Prompt
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """The question that cells are guided away from."""
+
+    task: Task
+    """It asks for the same, and does not say what is wanted."""
+    template: int
+    """Which of its templates asks."""
+
+    def prompt(self, values: Mapping[str, Value]) -> Prompt:
+        """Ask with those of some values that the task takes."""
+        own = {one.name for one in self.task.asked_for}
+        told = {name: value for name, value in values.items() if name in own}
+        return self.task.prompt(told, template=self.template)
+
+
+def guide(
+    options: GenerateOptions, task: Task, lm: LanguageModel
+) -> tuple[GenerateOptions, Contrast | None]:
+    """Settle temperature and guidance scale, and find what cells are guided away from.
+
+    Parameters
+    ----------
+    options
+        How cells are generated; what they say wins over what the model says.
+    task
+        What is asked for.
+    lm
+        The model that writes.
+
+    Returns
+    -------
+    The options with both, and the contrast; `None` where the prompt is asked alone.
+
+    Raises
+    ------
+    InputError
+        If guidance is asked for, and the task has no contrast.
+    """
+    reading = reading_of(lm)
+    best = {} if reading is None else reading.drawing.get(task.name, {})
+    if options.temperature is None:
+        options = replace(options, temperature=best.get("temperature", 1.0))
+    if options.guidance_scale is None:
+        options = replace(options, guidance_scale=best.get("guidance_scale", 1.0))
+    if options.guidance_scale == 1:
+        return options, None
+    if not task.contrast:
+        msg = f"Task {task.name!r} names no contrast, so that its cells cannot be guided."
+        hint = "leave `guidance_scale` out, or take a task with `contrast:`, such as `pseudo_cell`."
+        raise InputError(msg, hint=hint)
+    contrast = load_task(task.contrast)
+    taught = {} if reading is None else reading.templates
+    if taught and contrast.name not in taught:
+        said = f"'{lm.name}' was never taught the task {contrast.name!r}, which guides its cells."
+        warnings.warn(said, stacklevel=3)
+    return options, Contrast(contrast, taught.get(contrast.name, 0))
