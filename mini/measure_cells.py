@@ -4,7 +4,8 @@
 
 The first labelled file of the held-out study is the judge: of its blood cells of five coarse
 types, each as a sentence of 64 genes, half recognise cells by the 15 nearest; the other half is
-the ceiling. Without `--build` the model of the package writes.
+the ceiling. Cells are written as the model says (`drawing` in its `reading.json`), and by the
+prompt alone at temperature 1; `--lm` takes another model than the package's.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=30, help="cells a type and seed")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--candidates", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--temperature", type=float, help="instead of what the model says")
+    parser.add_argument("--guidance-scale", type=float, help="instead of what the model says")
     asked = parser.parse_args()
     genes = read_known_genes(asked.build / "genes.tsv")
     scratch = asked.build / "held"
@@ -55,16 +58,19 @@ def main() -> None:
     for name, values in found.items():
         print(name, json.dumps(values), flush=True)
     lm = cq.load_lm(asked.lm)
-    for n_candidates in asked.candidates:
-        each = []
-        for seed in range(asked.seeds):
-            options = GenerateOptions(n_candidates=n_candidates)
-            said = [label for label in TYPES for _ in range(asked.n)]
-            new = cq.generate("pseudo_cell", {"cell_type": said}, lm=lm, seed=seed, options=options)
-            bad = new.obs[["n_unknown", "n_repeated"]].to_numpy().sum()
-            each.append(judge.of_written(new) | {"not_valid": int(bad)})
-            print(f"{n_candidates} candidates, seed {seed}", json.dumps(each[-1]), flush=True)
-        found[f"written, {n_candidates} candidates"] = each
+    told = {"temperature": asked.temperature, "guidance_scale": asked.guidance_scale}
+    alone = {"temperature": 1.0, "guidance_scale": 1.0}
+    said = {"cell_type": [label for label in TYPES for _ in range(asked.n)]}
+    for how, drawn in (("as the model says", told), ("by the prompt alone", alone)):
+        for n_candidates in asked.candidates:
+            name = f"written {how}, {n_candidates} candidates"
+            options = GenerateOptions(n_candidates=n_candidates, **drawn)
+            found[name] = []
+            for seed in range(asked.seeds):
+                new = cq.generate("pseudo_cell", said, lm=lm, seed=seed, options=options)
+                bad = new.obs[["n_unknown", "n_repeated"]].to_numpy().sum()
+                found[name].append(judge.of_written(new) | {"not_valid": int(bad)})
+                print(f"{name}, seed {seed}", json.dumps(found[name][-1]), flush=True)
     asked.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
@@ -106,7 +112,16 @@ class Judge:
         """Give the share of each type's cells whose neighbours are of it, and the mean."""
         told = self.nearest.predict(named)
         shares = {one: float((told[labels == one] == one).mean()) for one in self.types}
-        return {"recognised": float(np.mean([*shares.values()]))} | shares
+        alike = float(np.mean([self.likeness(named[labels == one]) for one in self.types]))
+        return {"recognised": float(np.mean([*shares.values()])), "alike": alike} | shares
+
+    def likeness(self, named: Any) -> float:
+        """Give the share of genes that two cells have in common (Jaccard), mean of pairs."""
+        few = named[:40]
+        both = (few @ few.T).toarray()
+        sizes = both.diagonal()
+        either = sizes[:, None] + sizes - both
+        return float((both / either)[np.triu_indices(len(sizes), 1)].mean())
 
     def changes(self, ours: Any, theirs: Any, genes: Any) -> float:
         """Correlate the changes between types, the mean over pairs of types."""

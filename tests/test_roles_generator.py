@@ -16,6 +16,7 @@ from celloquy.roles import GenerateOptions, generate, plan_generation
 from celloquy.roles._generate_chosen import seeds_of
 from celloquy.text import RankCurve, sentences
 from decoder_models import GENES, make_decoder, write_decoder, write_seq2seq
+from labelled_cells import TYPES
 from mini_folder import write_mini
 
 LINE = RankCurve("linear_log_rank", "log1p", slope=-1.0, intercept=3.0)
@@ -410,7 +411,7 @@ def test_a_model_says_how_its_cells_are_drawn_and_the_user_wins(tmp_path):
     told = {"cell_type": 0, "pseudo_cell": 0, "random_cell": 0}
     mini = load_lm(f"hf:{write_mini(tmp_path / 'm', drawing=drawing, templates=told)}")
     limits = {"guidance_scale": 2.0, "temperature": 0.5}
-    fields = {"cell_type": "B cell", "organism": "human"}
+    fields = {"cell_type": TYPES[0], "organism": "human"}
     curve = {"rank_curve": LINE}
     as_told = generate("pseudo_cell", fields, n=2, lm=mini, options=GenerateOptions(**curve))
     assert limits.items() <= as_told.uns["celloquy_generate"]["limits"].items()
@@ -424,7 +425,7 @@ def test_a_model_says_how_its_cells_are_drawn_and_the_user_wins(tmp_path):
 
 def test_a_model_that_was_never_taught_the_contrast_is_told(tmp_path):
     mini = load_lm(f"hf:{write_mini(tmp_path / 'm')}")
-    fields = {"cell_type": "B cell", "organism": "human"}
+    fields = {"cell_type": TYPES[0], "organism": "human"}
     options = GenerateOptions(guidance_scale=2.0, rank_curve=LINE)
     with pytest.warns(UserWarning, match="never taught the task 'random_cell', which guides"):
         generate("pseudo_cell", fields, n=1, lm=mini, options=options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import celloquy as cq
 from celloquy.roles import (
@@ -91,6 +92,15 @@ def test_groups_are_read_as_single_cells_are(lm, cells):
     assert by_hand(adata) in plan.first_prompt
 
 
+@pytest.mark.parametrize("candidates", [1, 2])
+def test_cells_of_a_type_that_was_never_taught_are_told_with_the_closest(lm, candidates):
+    options = GenerateOptions(rank_curve=CURVE, n_candidates=candidates)
+    near = r"never taught 1 of the \d labels of 'cell_type': 'NKT'; the closest is 'NK'"
+    with pytest.warns(UserWarning, match=near) as told:
+        cq.generate("pseudo_cell", {"cell_type": ["NKT"]}, lm=lm, options=options)
+    assert len(told) == 1
+
+
 CURVE = RankCurve.fit(rank_cells(labelled_cells(4).X, Vocabulary(GENES)), unit="counts")
 
 
@@ -122,5 +132,13 @@ def test_vectors_are_means_over_the_tokens_of_the_genes_that_the_model_would_be_
     mouse.var_names = [name.capitalize() for name in cells.var_names]
     again = cq.encode(mouse, options=EncodeOptions(text=TextSource(lm=lm)))
     np.testing.assert_array_equal(found.vectors, again.vectors)
+    strange = cells.copy()
+    counts = strange.X.toarray()
+    counts[2] = 8 * (np.arange(200) == 9)
+    strange.X = sp.csr_matrix(counts)
+    strange.var_names = [*cells.var_names[:9], "no-gene-of-its", *cells.var_names[10:]]
+    with pytest.warns(UserWarning, match="1 of 12 cells names no gene that is read, such as"):
+        vectors = cq.encode(strange, options=EncodeOptions(text=TextSource(lm=lm))).vectors
+    assert vectors.any(axis=1).tolist() == [row != 2 for row in range(12)]
     with pytest.warns(UserWarning, match="taught otherwise: it is asked with `n_top_genes=5`"):
         cq.encode(cells.copy(), options=EncodeOptions(text=TextSource(lm=lm, n_top_genes=5)))

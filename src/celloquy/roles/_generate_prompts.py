@@ -17,7 +17,7 @@ from celloquy.roles._generate_chosen import read_back
 from celloquy.roles._generate_guided import guide
 from celloquy.roles._generate_options import CONTROL_GENES, GENERATE_GENES
 from celloquy.roles._organism import with_organism
-from celloquy.roles._taught import as_taught, reading_of
+from celloquy.roles._taught import as_taught, reading_of, warn_of_new_labels
 from celloquy.text import RankCurve, Vocabulary, field_text
 
 if TYPE_CHECKING:
@@ -191,7 +191,12 @@ def want(
     joined = {name: value if isinstance(value, str | int) else "; ".join(value)
               for name, value in fields.items() if name in sets}  # fmt: skip
     said = {name: _spread(name, value, n) for name, value in {**fields, **joined}.items()} | columns
-    question = read_back(task, lm, said) if options.n_candidates > 1 else None
+    question = None
+    if options.n_candidates > 1:
+        question = read_back(task, lm, said)
+    else:
+        for name, values in said.items():
+            warn_of_new_labels(lm, name, list(dict.fromkeys(values)))
     wanted = Wanted(task, lm, vocabulary, options, n, said, controls, names, question, contrast)
     wanted.prompt(0)
     wanted.contrasts(range(1))

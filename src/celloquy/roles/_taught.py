@@ -6,6 +6,8 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from celloquy._runtime import closest
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -83,6 +85,6 @@ def warn_of_new_labels(lm: LanguageModel, task: str, labels: Sequence[str]) -> N
     taught = () if reading is None else reading.labels.get(task, ())
     new = [label for label in labels if label not in taught]
     if taught and new:
-        some = ", ".join(repr(label) for label in new[:3])
+        some = ", ".join(f"{label!r}{closest(label, taught)}" for label in new[:3])
         said = f"'{lm.name}' was never taught {len(new):,} of the {len(labels):,} labels of "
         warnings.warn(f"{said}{task!r}: {some}. It was taught {len(taught):,}.", stacklevel=3)

@@ -137,7 +137,7 @@ def generate(
     )
     record = made.uns["celloquy_generate"]
     typer.echo(
-        f"{made.n_obs:,} cells · {record['n_genes_named']:,} genes named · "
-        f"{record['n_unknown']:,} words were no gene, {record['n_repeated']:,} repeats · {out}",
+        f"{record['n_genes_named']:,} genes named · {record['n_unknown']:,} words were no gene, "
+        f"{record['n_repeated']:,} repeats",
         err=True,
     )
