@@ -34,7 +34,7 @@ def in_small_pieces(monkeypatch):
     monkeypatch.setattr(_corpus_cells, "_IN_MEMORY", 16)
     monkeypatch.setattr(_corpus_survey, "_TOGETHER", 10)
     monkeypatch.setattr(_corpus_draw, "_FEW", 2)
-    monkeypatch.setattr(_corpus_files, "_TOGETHER", 5)
+    monkeypatch.setattr(_corpus_files, "TOGETHER", 5)
 
 
 @pytest.fixture(scope="module")

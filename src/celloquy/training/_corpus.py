@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter
 from contextlib import closing, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from celloquy._runtime import (
-    Progress,
-    ShardPlan,
-    ShardResult,
-    atomic_path,
-    refuse_existing,
-    run_shards,
-)
+from celloquy._runtime import Progress, ShardPlan, atomic_path, refuse_existing
 from celloquy.errors import InputError
 from celloquy.evaluation import Split, check_leaks
 from celloquy.tasks import write_task
 from celloquy.training._corpus_cells import CellStore
-from celloquy.training._corpus_files import SCHEMA, MadeParts, write_shard
+from celloquy.training._corpus_deal import MadeParts, deal_part, job_borders, make_parts, summed
+from celloquy.training._corpus_files import SCHEMA
 from celloquy.training._corpus_make import Maker
 from celloquy.training._corpus_plan import CorpusPlan
 from celloquy.training._corpus_read import GENES, RECORD, TASKS, Corpus, Lists
@@ -38,11 +30,10 @@ from celloquy.training._recipe_corpus import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
 
     import pyarrow as pa
 
-    from celloquy._runtime import Part, Shard
+    from celloquy._runtime import Part
 
 MADE = ".made"
 """Folder of the parts that are not in a random order yet."""
@@ -97,11 +88,11 @@ def build_corpus(
             return Corpus(out)
         out.mkdir(exist_ok=True)
         made = _make(plan, about, out / MADE, overwrite=overwrite, progress=progress)
-    counts, lost = _summed(made)
+    counts, lost = summed(made)
     _refuse_none(plan, counts, lost)
-    shuffled = MadeParts([part.path for part in made])
-    for number, part in enumerate(PARTS):
-        _shuffle(shuffled, number, out / part, about, shard_size=chosen.shard_size)
+    with closing(MadeParts([part.path for part in made])) as parts:
+        for number, part in enumerate(PARTS):
+            deal_part(parts, number, out / part, about=about, shard_size=chosen.shard_size)
     leaks = _near_duplicates(out, plan)
     _write_record(plan, out, {**about, "counts": counts, "lost": lost, "near_duplicates": leaks})
     shutil.rmtree(out / MADE)
@@ -173,7 +164,7 @@ def _make(
     shards = ShardPlan(
         inputs=inputs,
         config=config,
-        borders=tuple(range(len(plan.jobs) + 1)),
+        borders=job_borders(0, len(plan.jobs)),
         seed=plan.recipe.seed,
         ending=".arrow",
     )
@@ -181,28 +172,14 @@ def _make(
     counter = Progress(len(plan.jobs), unit="blocks of cells") if progress else nullcontext()
     with counter as shown:
 
-        def on_part(part: Part) -> None:
+        def on_job() -> None:
             if shown is not None:
                 shown.advance(1)
 
         try:
-            return run_shards(
-                shards, maker.make, folder=folder, overwrite=overwrite, on_part=on_part
-            )
+            return make_parts(shards, maker.make, folder=folder, overwrite=overwrite, on_job=on_job)
         finally:
             maker.close()
-
-
-def _summed(parts: Iterable[Part]) -> tuple[dict[str, dict[str, int]], dict[str, int]]:
-    """Add up what the parts hold, and what could not be made."""
-    counts: dict[str, Counter[str]] = {part: Counter() for part in PARTS}
-    lost: Counter[str] = Counter()
-    for one in parts:
-        for part, by_task in one.facts["counts"].items():
-            counts[part].update(by_task)
-        lost.update(one.facts["lost"])
-    found = {part: dict(sorted(by_task.items())) for part, by_task in counts.items() if by_task}
-    return found, dict(lost)
 
 
 def _refuse_none(plan: CorpusPlan, counts: dict[str, dict[str, int]], lost: dict[str, int]) -> None:
@@ -221,29 +198,6 @@ def _refuse_none(plan: CorpusPlan, counts: dict[str, dict[str, int]], lost: dict
             msg += f": {'; '.join(why)}." if why else "."
             hint = "lower `min_genes`" if task.way in CELL_WAYS else "give it more rows"
             raise InputError(msg, hint=f"{hint}, ask for more examples, or leave the task out.")
-
-
-def _shuffle(
-    made: MadeParts, part: int, folder: Path, about: dict[str, Any], *, shard_size: int
-) -> None:
-    """Write one part of the corpus in its random order."""
-    n = made.count(part)
-    if not n:
-        return
-    n_shards = -(-n // shard_size)
-    plan = ShardPlan(
-        inputs={"recipe_sha256": about["recipe_sha256"]},
-        config={"split_sha256": about["split_sha256"], "n": n},
-        borders=tuple(range(n_shards + 1)),
-    )
-    work = partial(_shard, made=made, part=part, n_shards=n_shards)
-    run_shards(plan, work, folder=folder, overwrite=True)
-
-
-def _shard(shard: Shard, path: Path, *, made: MadeParts, part: int, n_shards: int) -> ShardResult:
-    table = made.shard(part, shard.number, n_shards)
-    write_shard(table, path)
-    return ShardResult(len(table))
 
 
 def _near_duplicates(out: Path, plan: CorpusPlan) -> dict[str, Any]:

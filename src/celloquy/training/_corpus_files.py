@@ -1,9 +1,4 @@
-"""The files of a corpus: columns, parts in the order of their sources, then shards in none.
-
-Examples are made source by source and written as parts that are sorted by a key of chance. Each
-shard then takes its span of keys out of every part: the shards together are one random order of
-all examples, and no more than a shard is in memory.
-"""
+"""The files of a corpus: columns, the parts that are made source by source, and the shards."""
 
 from __future__ import annotations
 
@@ -48,9 +43,9 @@ COLUMNS = pa.schema(
 """Columns of the shards. ``genes`` has one list for each input that is filled with genes, in the
 task's order, and one a cell where it is about several. Either ``answer`` or ``answer_genes`` is
 there. ``prompt`` is the text of examples that another program wrote."""
-_TOGETHER = 1_024
+TOGETHER = 256
 """Rows of a part that are read together."""
-_MADE = pa.schema([pa.field("order", pa.uint64()), *COLUMNS])
+MADE = pa.schema([pa.field("order", pa.uint64()), *COLUMNS])
 
 
 def rows_of(
@@ -98,7 +93,7 @@ def rows_of(
         columns["answer_genes"] = _nested(examples.answer_genes, examples.answer_lists)
     if groups is not None:
         columns["group"] = groups
-    return pa.Table.from_arrays([columns[name] for name in _MADE.names], schema=_MADE)
+    return pa.Table.from_arrays([columns[name] for name in MADE.names], schema=MADE)
 
 
 def _constant(text: str, n: int) -> pa.DictionaryArray:
@@ -122,12 +117,12 @@ def write_part(tables: Sequence[pa.Table], path: Path) -> dict[str, dict[str, in
     path
         The Arrow file.
     """
-    whole = pa.concat_tables([_MADE.empty_table(), *tables]).unify_dictionaries().combine_chunks()
-    parts = _codes(whole, "part", PARTS)
+    whole = pa.concat_tables([MADE.empty_table(), *tables]).unify_dictionaries().combine_chunks()
+    parts = part_codes(whole)
     order = whole["order"].to_numpy()
     sorted_rows = whole.take(pa.array(np.lexsort((order, parts))))
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, whole.schema) as writer:
-        writer.write_table(sorted_rows.combine_chunks(), max_chunksize=_TOGETHER)
+        writer.write_table(sorted_rows.combine_chunks(), max_chunksize=TOGETHER)
     counts: dict[str, dict[str, int]] = {}
     grouped = (
         whole.select(["part", "task"]).group_by(["part", "task"]).aggregate([([], "count_all")])
@@ -137,76 +132,17 @@ def write_part(tables: Sequence[pa.Table], path: Path) -> dict[str, dict[str, in
     return counts
 
 
-def _codes(table: pa.Table, column: str, words: Sequence[str]) -> NDArray[np.int64]:
-    """Give the place of each row's word among some words."""
-    found = pc.index_in(table[column].cast(pa.string()), pa.array(list(words)))
-    codes: NDArray[np.int64] = found.to_numpy().astype(np.int64)
-    return codes
-
-
-class MadeParts:
-    """Finished parts: of each, a shard reads the rows of its span of keys, and a few around them.
-
-    Parts are read, not mapped into memory: of a mapped file, each page that was looked at stays.
+def part_codes(table: pa.Table) -> NDArray[np.int64]:
+    """Give the place of each row's part.
 
     Parameters
     ----------
-    paths
-        Their files.
+    table
+        Rows of a corpus.
     """
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._spans = [(path, _spans(path)) for path in paths]
-
-    def count(self, part: int) -> int:
-        """Count the examples of a part."""
-        return sum(int(spans[:, part, 0].sum()) for _, spans in self._spans)
-
-    def shard(self, part: int, number: int, n_shards: int) -> pa.Table:
-        """Give the examples of one span of keys, in their random order.
-
-        Parameters
-        ----------
-        part
-            Place of the part.
-        number, n_shards
-            Which of how many spans.
-        """
-        low = np.uint64(number * 2**64 // n_shards)
-        high = np.uint64((number + 1) * 2**64 // n_shards - 1)
-        taken = [_MADE.empty_table()]
-        for path, spans in self._spans:
-            n, lowest, highest = spans[:, part].T
-            found = np.flatnonzero((n > 0) & (lowest <= high) & (highest >= low))
-            if not len(found):
-                continue
-            with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
-                for batch in map(reader.get_batch, found):
-                    rows = pa.Table.from_batches([batch])
-                    orders = rows["order"].to_numpy()
-                    here = (
-                        (orders >= low) & (orders <= high) & (_codes(rows, "part", PARTS) == part)
-                    )
-                    taken.append(rows.filter(pa.array(here)))
-        whole = pa.concat_tables(taken).unify_dictionaries().combine_chunks()
-        del taken
-        place = np.argsort(whole["order"].to_numpy(), kind="stable")
-        return whole.take(pa.array(place)).drop_columns(["order"])
-
-
-def _spans(path: Path) -> NDArray[np.uint64]:
-    """Give rows, lowest and highest key of each batch and part; shape ``(batches, 3, 3)``."""
-    columns = [_MADE.get_field_index(name) for name in ("order", "part")]
-    options = pa.ipc.IpcReadOptions(included_fields=columns)
-    with pa.OSFile(str(path)) as file, pa.ipc.open_file(file, options=options) as reader:
-        found = np.zeros((reader.num_record_batches, len(PARTS), 3), np.uint64)
-        for number in range(len(found)):
-            rows = pa.Table.from_batches([reader.get_batch(number)])
-            orders, parts = rows["order"].to_numpy(), _codes(rows, "part", PARTS)
-            for part in np.unique(parts):
-                own = orders[parts == part]
-                found[number, part] = len(own), own.min(), own.max()
-    return found
+    found = pc.index_in(table["part"].cast(pa.string()), pa.array(list(PARTS)))
+    codes: NDArray[np.int64] = found.to_numpy().astype(np.int64)
+    return codes
 
 
 def write_shard(table: pa.Table, path: Path) -> None:

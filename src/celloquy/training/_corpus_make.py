@@ -63,16 +63,16 @@ class Maker:
         self._next: tuple[Job, Future[Ragged]] | None = None
 
     def make(self, shard: Shard, path: Path) -> ShardResult:
-        """Make the job of a shard and write its part.
+        """Make the job at which a shard starts, and write its part.
 
         Parameters
         ----------
         shard
-            Its number is that of the job.
+            Jobs of the plan.
         path
             The file of the part.
         """
-        job = self.plan.jobs[shard.number]
+        job = self.plan.jobs[shard.start]
         lost: Counter[str] = Counter()
         ways = {"source": self._cells, "table": self._table, "graph": self._graph}
         tables = ways[job.kind](job, lost)
