@@ -1,6 +1,7 @@
 """A labelled reference: fitted once, saved, loaded, and only applied afterwards."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,17 @@ def test_a_cell_without_expression_is_told_something_finite(reference):
     told = reference.annotate(CellBlock(sp.csr_matrix((1, N_GENES)), "counts", GENES))
     assert np.isfinite(told.probabilities).all()
     assert np.isfinite(told.distance).all()
+
+
+def test_a_cell_of_which_the_model_read_no_gene_has_no_label():
+    block, labels = cells()
+    fitted = fit_reference(block, labels, recipe=Recipe("text"))
+    text = block.text[:3].copy()
+    text[1] = 0  # it expresses genes, and none that the language model knows
+    told = fitted.annotate(replace(block.rows(np.arange(3)), text=text))
+    assert told.is_empty.tolist() == [False, True, False]
+    fused = fit_reference(block, labels, recipe=Recipe("fusion"))
+    assert not fused.annotate(replace(block.rows(np.arange(3)), text=text)).is_empty.any()
 
 
 @pytest.mark.parametrize("settings", [{}, {"representation": "log"}, {"representation": "bag"}])

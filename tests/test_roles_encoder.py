@@ -21,7 +21,7 @@ import celloquy as cq
 from celloquy.errors import InputError
 from celloquy.io import write_h5ad
 from celloquy.lm import load_lm
-from celloquy.roles import EncodeOptions, ReadOptions, TextSource
+from celloquy.roles import EncodeOptions, ReadOptions, TextSource, encode_together
 from decoder_models import write_decoder
 from labelled_cells import labelled_cells, log1p_of
 from lm_models import write_encoder
@@ -125,26 +125,58 @@ def test_log_values_of_counts_give_the_vectors_of_the_counts(adata, options):
         )
 
 
-def test_a_cell_that_expresses_nothing_has_a_vector_too(adata, options):
-    adata.X = sp.csr_matrix(adata.X.multiply(np.arange(24)[:, None] != 3))
-    vectors = cq.encode(adata, options=options).vectors
-    assert np.isfinite(vectors).all()
-    assert np.linalg.norm(vectors[3]) == pytest.approx(1, abs=1e-5)
-    by_genes = cq.encode(adata, key_added="X_g", options=replace(options, by="genes")).vectors
-    np.testing.assert_array_equal(by_genes[3], 0)
+def without_genes(adata, *cells):
+    """Give the same cells, of which some express nothing."""
+    made = adata.copy()
+    made.X = sp.csr_matrix(made.X.multiply(~np.isin(np.arange(24), cells)[:, None]))
+    return made
+
+
+@pytest.mark.parametrize("by", ["sentence", "genes"])
+def test_a_cell_that_names_no_gene_has_zeros_is_counted_and_changes_no_other(adata, options, by):
+    chosen = replace(options, by=by)
+    expected = cq.encode(adata.copy(), options=chosen)
+    assert expected.record["n_cells_without_genes"] == 0
+    made = without_genes(adata, 3, 7)
+    said = f"2 of 24 cells name no gene that is read, such as '{adata.obs_names[3]}'"
+    with pytest.warns(UserWarning, match=said) as told:
+        found = cq.encode(made, options=chosen)
+    assert len(told) == 1
+    np.testing.assert_array_equal(found.vectors[[3, 7]], 0)
+    others = np.delete(np.arange(24), [3, 7])
+    np.testing.assert_allclose(found.vectors[others], expected.vectors[others], atol=1e-5)
+    assert made.uns["X_celloquy"]["n_cells_without_genes"] == 2
+
+
+def test_a_cell_without_genes_is_told_where_a_file_is_written(adata, options, tmp_path):
+    made = without_genes(adata, 3)
+    write_h5ad(made, tmp_path / "cells.h5ad")
+    with pytest.warns(UserWarning, match="1 of 24 cells names no gene that is read"):
+        cq.encode(tmp_path / "cells.h5ad", out=tmp_path / "out.h5ad", options=options)
+    written = cq.read(tmp_path / "out.h5ad")
+    np.testing.assert_array_equal(written.obsm["X_celloquy"][3], 0)
+    assert written.uns["X_celloquy"]["n_cells_without_genes"] == 1
+
+
+def test_cells_without_genes_are_told_once_of_all_data_sets(options):
+    full, bare = (labelled_cells(8, n_genes=60, seed=seed) for seed in (1, 2))
+    full.var_names = bare.var_names = [f"g{i}" for i in range(60)]
+    with pytest.warns(UserWarning, match="1 of 48 cells names no gene") as told:
+        together = encode_together({"a": full, "b": without_genes(bare, 5)}, options=options)
+    assert len(told) == 1
+    assert not together.obsm["X_celloquy"][24 + 5].any()
+    assert together.uns["X_celloquy"]["n_cells_without_genes"] == 1
 
 
 @pytest.mark.slow
-def test_an_empty_cell_that_a_decoder_cannot_read_is_named(adata, tmp_path):
+def test_a_cell_without_genes_is_no_error_of_a_decoder(adata, tmp_path):
     lm = load_lm(f"hf:{write_decoder(tmp_path, family='gpt2')}", device="cpu")
-    adata.X = sp.csr_matrix(adata.X.multiply(np.arange(24)[:, None] != 3))
     asked = TextSource(lm=lm, n_top_genes=5, pooling="mean")
     told = replace(asked, obs_features=("cell_type",), pooling="genes")
-    for text, why in ((asked, "has no token"), (told, "names no gene")):
-        said = f"^Cell '{adata.obs_names[3]}': its prompt {why}"
-        with pytest.raises(InputError, match=said) as caught:
-            cq.encode(adata, options=EncodeOptions(text=text))
-        assert "leave out" in caught.value.hint
+    for key, text in (("X_mean", asked), ("X_genes", told)):
+        with pytest.warns(UserWarning, match="names no gene that is read"):
+            found = cq.encode(without_genes(adata, 3), key_added=key, options=EncodeOptions(text))
+        assert found.vectors.any(axis=1).tolist() == [row != 3 for row in range(24)]
 
 
 def test_genes_that_do_not_fit_into_the_model_are_cut_and_counted(adata, tmp_path):
@@ -208,7 +240,8 @@ def test_genes_without_a_text_take_no_part(adata, options):
     weights = log_values(adata)[:, :2]
     total = weights.sum(axis=1, keepdims=True)
     by_hand = np.divide(weights @ vectors, total, out=np.zeros((24, 64)), where=total > 0)
-    found = cq.encode(adata, options=chosen)
+    with pytest.warns(UserWarning, match=f"{int((total == 0).sum())} of 24 cells"):
+        found = cq.encode(adata, options=chosen)
     np.testing.assert_allclose(found.vectors, by_hand, atol=1e-5)
     assert found.record["gene_texts"].startswith("blake2b ")
 

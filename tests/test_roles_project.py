@@ -7,6 +7,7 @@ from dataclasses import replace
 import anndata as ad
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 import celloquy as cq
 from celloquy.errors import CheckpointError, InputError
@@ -55,6 +56,14 @@ def test_cells_are_encoded_and_projected_in_one_step(options, encoded, projectio
     assert told["labels"] == list(projection.labels)
     assert "projection" not in new.uns["plain"]
     assert str(projection).endswith("from 24 cells of 3 labels in 2 batches")
+
+
+def test_a_cell_without_genes_has_zeros_after_a_projection_too(options, projection):
+    new = cells(2)
+    new.X = sp.csr_matrix(new.X.multiply(np.arange(24)[:, None] != 3))
+    with pytest.warns(UserWarning, match="1 of 24 cells names no gene"):
+        found = cq.encode(new, options=replace(options, projection=projection))
+    assert found.vectors.any(axis=1).tolist() == [row != 3 for row in range(24)]
 
 
 @pytest.mark.slow
@@ -118,6 +127,15 @@ def test_cells_without_a_label_are_left_out(encoded):
     some.obs["cell_type"] = some.obs["cell_type"].astype(object)
     some.obs.iloc[:3, some.obs.columns.get_loc("cell_type")] = None
     assert fit_projection(some, label_key="cell_type").n_left_out == 3
+
+
+def test_cells_of_which_nothing_was_read_are_left_out(encoded):
+    adata = encoded.copy()
+    adata.obsm["X_celloquy"][:2] = 0
+    fitted = fit_projection(adata, label_key="cell_type", batch_key="donor")
+    assert fitted.n_cells == 22
+    same = fit_projection(encoded[2:].copy(), label_key="cell_type", batch_key="donor")
+    np.testing.assert_array_equal(fitted.components, same.components)
 
 
 def test_what_is_missing_is_told(encoded, tmp_path):

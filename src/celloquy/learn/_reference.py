@@ -121,8 +121,15 @@ class Reference:
             distance,
             self.thresholds,
             calibrated=self.temperature is not None,
-            is_empty=block.expression @ self._is_expressed.astype(np.float64) == 0,
+            is_empty=self._is_empty(block),
         )
+
+    def _is_empty(self, block: CellBlock) -> NDArray[np.bool_]:
+        """Say which cells show nothing that the model reads; shape ``(n_obs,)``."""
+        empty = np.asarray(block.expression @ self._is_expressed.astype(np.float64) == 0)
+        if block.text is not None and set(self.recipe.members) == {"text"}:
+            empty |= ~block.text.any(axis=1)
+        return empty
 
     def neighbours(self, block: CellBlock) -> Neighbours:
         """Find each cell's nearest reference cells; rows point into `codes`, `cell_names`."""

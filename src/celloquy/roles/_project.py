@@ -54,7 +54,8 @@ def fit_projection(
     source
         Encoded, labelled cells: an AnnData, or a file, which is read whole.
     label_key
-        Column of obs with the labels; cells without one are left out and counted.
+        Column of obs with the labels; cells without one, and cells whose vector is zeros, are
+        left out and counted.
     batch_key
         Column of obs with the donor, batch or study, as `label_key`; `None` for one batch.
     rep
@@ -97,9 +98,11 @@ def fit_projection(
         raise InputError(msg, hint="encode the cells without a projection first.")
     columns = [label_key] if batch_key is None else [label_key, batch_key]
     obs = read_obs(adata, columns)
+    labels = obs[label_key].astype(object)
+    labels[~np.asarray(vectors.any(axis=1))] = None
     fitted = project_labels(
         vectors,
-        labels=obs[label_key].astype(object).tolist(),
+        labels=labels.tolist(),
         batches=None if batch_key is None else obs[batch_key].astype(object).tolist(),
         n_components=n_components,
         seed=seed,
@@ -174,7 +177,7 @@ def with_projection(
     Parameters
     ----------
     work
-        What embeds cells.
+        What embeds cells, and says which of them have genes to read.
     record
         How it does so.
     saved
@@ -194,7 +197,9 @@ def with_projection(
 
     def projected(start: int, stop: int) -> dict[str, NDArray[Any]]:
         made = work(start, stop)
-        return {**made, "vectors": projection.transform(made["vectors"])}
+        vectors = projection.transform(made["vectors"])
+        vectors[~made["has_genes"]] = 0  # zeros say that nothing was read; their image would not
+        return {**made, "vectors": vectors}
 
     said = {
         "fingerprint": projection.fingerprint,

@@ -6,6 +6,8 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from celloquy.lm import Decoder, HFModel, default_lm, embed_texts, load_lm
 from celloquy.roles._asking import record_of_reading, told_where
 from celloquy.roles._taught import reading_of
@@ -15,13 +17,13 @@ from celloquy.text._gene_choice import rank_options
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
     from celloquy.checks import Kind
     from celloquy.learn import CellBlock, Recipe
     from celloquy.lm import LanguageModel, Pooling
+    from celloquy.lm._protocol import Embedder
     from celloquy.text import Prompt, RankedCells, Style
 
 READ_BY_LM = ("text", "fusion")
@@ -166,18 +168,38 @@ class SentenceReader:
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         """Embed ranked cells, shape ``(n_obs, d)``, and count the genes that did not fit.
 
+        A cell that names no gene has nothing to read, and gets zeros.
+
         Raises
         ------
         InputError
             If a cell cannot be embedded; it is named where `obs` names it.
         """
+        names = [] if obs is None else [str(name) for name in obs.index]
         column = self.source.text_column
         if column is not None and obs is not None:
-            prompts: Sequence[Prompt | str] = [field_text(text) for text in obs[column]]
-        else:
-            features = self.source.obs_features
-            prompts = self.style.prompts(ranked, obs=obs, obs_features=features)
-        with told_where([] if obs is None else [str(name) for name in obs.index]):
+            return self._read([field_text(text) for text in obs[column]], names)
+        prompts = self.style.prompts(ranked, obs=obs, obs_features=self.source.obs_features)
+        rows = np.flatnonzero(self.has_genes(ranked))
+        if len(rows) == len(prompts):
+            return self._read(prompts, names)
+        n_dimensions = cast("Embedder", self.lm).n_dimensions(layer=self.source.layer)
+        vectors = np.zeros((len(prompts), n_dimensions), dtype=np.float32)
+        n_cut = np.zeros(len(prompts), dtype=np.int32)
+        if len(rows):
+            some = [names[row] for row in rows] if names else names
+            vectors[rows], n_cut[rows] = self._read([prompts[row] for row in rows], some)
+        return vectors, n_cut
+
+    def has_genes(self, ranked: RankedCells) -> NDArray[np.bool_]:
+        """Say which cells show something to read; shape ``(n_obs,)``."""
+        return (ranked.lengths > 0) | (self.source.text_column is not None)
+
+    def _read(
+        self, prompts: Sequence[Prompt | str], names: Sequence[str]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Embed prompts; a failure tells the cell by its name."""
+        with told_where(names):
             embedded = embed_texts(
                 self.lm,
                 prompts,
@@ -208,6 +230,26 @@ class SentenceReader:
             block.expression, vocabulary, columns=columns,
             options=rank_options(options, vocabulary, n_top_genes, kind=cast("Kind", block.kind)),
         )  # fmt: skip
+
+
+def tell_without_genes(has_genes: NDArray[np.bool_], names: pd.Index[Any]) -> int:
+    """Warn of cells that named no gene, and count them.
+
+    Parameters
+    ----------
+    has_genes
+        Which cells named one; shape ``(n_obs,)``.
+    names
+        Names of the cells; length ``n_obs``.
+    """
+    bare = np.flatnonzero(~has_genes)
+    if len(bare):
+        verb, vectors = (
+            ("names", "its vector is") if len(bare) == 1 else ("name", "their vectors are")
+        )
+        said = f"{len(bare):,} of {len(has_genes):,} cells {verb} no gene that is read, such as "
+        warnings.warn(f"{said}{str(names[bare[0]])!r}; {vectors} zeros.", stacklevel=3)
+    return len(bare)
 
 
 def needs_text(recipe: Recipe) -> bool:

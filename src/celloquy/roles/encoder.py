@@ -22,7 +22,7 @@ from celloquy.roles._collect import collect, discard_parts
 from celloquy.roles._project import SavedProjection, with_projection
 from celloquy.roles._targets import is_adata, path_of, refuse_targets
 from celloquy.roles._taught import reading_of
-from celloquy.roles._text_vectors import ENCODE_GENES, TextSource
+from celloquy.roles._text_vectors import ENCODE_GENES, TextSource, tell_without_genes
 from celloquy.text import RankOptions, Vocabulary, rank_cells
 
 MIN_SHARED_GENES = 50
@@ -116,7 +116,9 @@ def encode(
     """Embed cells by a language model that reads their sentences.
 
     A cell's vector depends on the cell and the model alone: not on the cells that share its
-    batch, on their order, or on padding.
+    batch, on their order, or on padding. A cell that names no gene (it is empty, or has none
+    that the model knows) gets zeros; a warning and ``uns[key_added]["n_cells_without_genes"]``
+    count them.
 
     Parameters
     ----------
@@ -163,8 +165,11 @@ def encode(
             refuse_taken(cells.stream, targets, overwrite=overwrite)
         work, record = _prepared(cells, reader, options)
         collected = collect(cells.stream, work, out=out, config=record, overwrite=overwrite)
+        names = cells.stream.obs().index
     n_cut = np.concatenate(list(collected.blocks("n_cut")))
     record["n_genes_cut"] = int(n_cut.sum())
+    has_genes = np.concatenate(list(collected.blocks("has_genes")))
+    record["n_cells_without_genes"] = tell_without_genes(has_genes, names)
     results = Results(obsm={key_added: collected.blocks("vectors")}, uns={key_added: record})
     vectors = None
     if out is not None:
@@ -276,6 +281,7 @@ def encode_together(
     shared = _shared_vocabulary(sources, reader, options)
     tables: list[pd.DataFrame] = []
     blocks: list[NDArray[np.float32]] = []
+    has_genes: list[NDArray[np.bool_]] = []
     for name, source in sources.items():
         with open_cells(
             source, verb="encode", read=options.read, needs=_needs(options),
@@ -283,7 +289,9 @@ def encode_together(
         ) as cells:  # fmt: skip
             inside = cells.over(shared)
             work, record = _prepared(inside, reader, options)
-            blocks += collect(cells.stream, work, out=None, config={}).blocks("vectors")
+            collected = collect(cells.stream, work, out=None, config={})
+            blocks += collected.blocks("vectors")
+            has_genes += collected.blocks("has_genes")
             obs = cells.stream.obs(cells.stream.obs_columns)
             tables.append(obs.assign(dataset=name))
     obs = pd.concat(tables)
@@ -292,7 +300,9 @@ def encode_together(
         obs["dataset"], obs.index, strict=True)])  # fmt: skip
     together = ad.AnnData(obs=obs)
     together.obsm[key_added] = np.concatenate(blocks)
-    together.uns[key_added] = {**record, "n_shared_genes": len(shared)}
+    n_bare = tell_without_genes(np.concatenate(has_genes), obs.index)
+    counts = {"n_shared_genes": len(shared), "n_cells_without_genes": n_bare}
+    together.uns[key_added] = {**record, **counts}
     return together
 
 
@@ -321,7 +331,7 @@ def _by_sentence(cells: OpenCells, reader: SentenceReader) -> Work:
     rank = RankOptions(n_top_genes=n_top_genes)
 
     def work(start: int, stop: int) -> dict[str, NDArray[Any]]:
-        vectors, n_cut = [], []
+        vectors, n_cut, has_genes = [], [], []
         chunks = cells.stream.chunks(columns=reader.columns, start=start, stop=stop)
         for chunk in chunks:
             if cells.reading is None:
@@ -331,7 +341,12 @@ def _by_sentence(cells: OpenCells, reader: SentenceReader) -> Work:
             embedded, cut = reader.embed(ranked, obs=chunk.obs)
             vectors.append(embedded)
             n_cut.append(cut)
-        return {"vectors": np.concatenate(vectors), "n_cut": np.concatenate(n_cut)}
+            has_genes.append(reader.has_genes(ranked))
+        return {
+            "vectors": np.concatenate(vectors),
+            "n_cut": np.concatenate(n_cut),
+            "has_genes": np.concatenate(has_genes),
+        }
 
     return work
 
@@ -343,13 +358,18 @@ def _by_genes(cells: OpenCells, reader: SentenceReader, options: EncodeOptions) 
     is_known = np.isfinite(table).all(axis=1)
 
     def work(start: int, stop: int) -> dict[str, NDArray[Any]]:
-        vectors = [
-            weighted_gene_vectors(
-                block.log_values, table, normalise_by=options.normalise_by, is_known=is_known
+        vectors, has_genes = [], []
+        for _, block in cells.blocks(vocabulary, start=start, stop=stop):
+            values, how = block.log_values, options.normalise_by
+            vectors.append(
+                weighted_gene_vectors(values, table, normalise_by=how, is_known=is_known)
             )
-            for _, block in cells.blocks(vocabulary, start=start, stop=stop)
-        ]
-        return {"vectors": np.concatenate(vectors), "n_cut": np.zeros(stop - start, np.int32)}
+            has_genes.append(values @ is_known.astype(np.float32) > 0)
+        return {
+            "vectors": np.concatenate(vectors),
+            "n_cut": np.zeros(stop - start, np.int32),
+            "has_genes": np.concatenate(has_genes),
+        }
 
     return work
 
