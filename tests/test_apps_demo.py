@@ -50,7 +50,7 @@ def test_the_demo_tells_and_writes_what_the_readme_says(tmp_path):
     found = re.search(r"labelled cell of this study: macro-F1 (0\.\d{3}), accuracy 0\.\d{3}", told)
     assert float(found[1]) > 0.7
     assert re.search(r"\(majority class: 0\.\d{3}, 0\.\d{3}; methods that learn", told)
-    assert "240 new cells, 40 a type; words that are no gene, or repeat one: 0" in told
+    assert "120 new cells, 20 a type, each the surest of 4; words that are no gene, or repeat" in told
     assert re.search(r"recognise \d\d\.\d% of them as their type, and \d\d\.\d% of the real", told)
     assert sorted(path.name for path in out.iterdir()) == LISTED
     for name in LISTED:

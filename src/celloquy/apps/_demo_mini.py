@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
     Say = Callable[[str], None]
 
-N_NEW = 40
+N_NEW = 20
 """Cells of each type that are written."""
+N_CANDIDATES = 4
+"""Cells that are written for each that is kept."""
 N_NEIGHBOURS = 15
 
 
@@ -105,12 +107,16 @@ def _write(
     read = TextSource(lm=lm).reader().rank(block)
     said = [label for label in labels.values() for _ in range(N_NEW)]
     truth = np.repeat(list(labels), N_NEW)
-    options = GenerateOptions(genes=list(read.vocabulary.names))
+    names = list(read.vocabulary.names)
+    options = GenerateOptions(genes=names, n_candidates=N_CANDIDATES)
     new = generate(
         "pseudo_cell", {"cell_type": said}, n=len(said), lm=lm, seed=seed, options=options
     )
     n_bad = int(new.obs["n_unknown"].sum() + new.obs["n_repeated"].sum())
-    say(f"   {new.n_obs} new cells, {N_NEW} a type; words that are no gene, or repeat one: {n_bad}")
+    say(
+        f"   {new.n_obs} new cells, {N_NEW} a type, each the surest of {N_CANDIDATES}; words that "
+        f"are no gene, or repeat one: {n_bad}"
+    )
     shares = _recognised(new, truth, read, cells.obs["cell_type"])
     say(
         f"   {N_NEIGHBOURS} nearest real cells of this study recognise {shares.new:.1%} of them as "
