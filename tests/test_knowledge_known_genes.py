@@ -43,6 +43,27 @@ def test_an_id_is_believed_before_a_name(known):
     assert found.names == ("CD3E",)
 
 
+def test_a_name_of_two_columns_is_refused_summed_or_read_from_the_genes_own_column(known):
+    names = ["LYZ", "CD3E", "CD3E", "XIST", "XIST"]
+    ids = ["", "ENSG00000000009", "ENSG00000198851", "", ""]
+    said = r"1 gene name stands for several columns each: 'CD3E' \(columns 'CD3E', 'CD3E'\)"
+    with pytest.raises(InputError, match=said) as refusal:
+        known.map(names, ids=ids)
+    assert "`--collisions sum`" in refusal.value.hint
+    summed = known.map(names, ids=ids, collisions="sum")
+    assert (summed.columns.tolist(), summed.report.merged) == ([0, 1, 1, -1, -1], 1)
+    apart = known.map(names, ids=ids, collisions="keep")
+    assert apart.columns.tolist() == [0, -1, 1, -1, -1]
+    assert (apart.report.merged, apart.report.dropped) == (0, 3)
+    first = known.map(["CD3E", "CD3E"], collisions="keep")  # neither has a better claim
+    assert first.columns.tolist() == [0, -1]
+
+
+def test_a_policy_that_is_none_is_refused(known):
+    with pytest.raises(InputError, match="`collisions` has no value 'add'"):
+        known.map(["LYZ"], collisions="add")
+
+
 def test_a_mouse_cell_is_told_in_human_symbols_and_its_two_lysozymes_are_one(known):
     found = known.map(["Lyz2", "Cd3e", "Lyz1", "Xkr4"])
     assert found.names == ("LYZ", "CD3E")

@@ -7,10 +7,12 @@ import pytest
 import scipy.sparse as sp
 
 import celloquy as cq
+from celloquy.errors import InputError
 from celloquy.roles import (
     EncodeOptions,
     GenerateOptions,
     PredictOptions,
+    ReadOptions,
     TextSource,
     plan_prediction,
 )
@@ -62,6 +64,26 @@ def test_labels_are_those_that_the_model_was_taught_and_the_record_says_how_it_r
     assert found.record["n_top_genes"] == N_TOP
     assert found.record["reading"]["rank_by"] == "specificity"
     assert (found.record["n_genes_known"], found.record["n_genes_left_out"]) == (200, 0)
+
+
+@pytest.mark.parametrize("ask", [
+    lambda cells, lm, read: cq.encode(
+        cells, options=EncodeOptions(text=TextSource(lm=lm), read=read)
+    ),
+    lambda cells, lm, read: cq.predict(
+        cells, "cell_type", lm=lm, options=PredictOptions(read=read)
+    ),
+])  # fmt: skip
+def test_two_columns_of_one_gene_name_are_refused_unless_a_policy_says_what_to_do(lm, cells, ask):
+    twice = cells.copy()
+    twice.var["symbol"] = [*cells.var_names[:3], "GENE2", *cells.var_names[4:]]
+    with pytest.raises(InputError, match="1 gene name stands for several columns each: 'GENE2'"):
+        ask(twice.copy(), lm, ReadOptions(gene_column="symbol"))
+    found = ask(twice.copy(), lm, ReadOptions(gene_column="symbol", collisions="sum"))
+    assert found.record["n_columns_summed"] == 1
+    assert (found.record["n_genes_known"], found.record["n_genes_left_out"]) == (199, 0)
+    found = ask(twice.copy(), lm, ReadOptions(gene_column="symbol", collisions="keep"))
+    assert (found.record["n_columns_summed"], found.record["n_genes_left_out"]) == (0, 1)
 
 
 def test_labels_that_were_never_taught_are_told(lm, cells):

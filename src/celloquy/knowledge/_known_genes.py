@@ -17,11 +17,20 @@ from celloquy.errors import InputError
 from celloquy.knowledge._cache import has_table
 from celloquy.knowledge._genes import GeneTable, gene_table
 from celloquy.knowledge._identifiers import clean_names, guess_organism
-from celloquy.knowledge._mapping import _build, _Column, _own_ids, _Record
+from celloquy.knowledge._mapping import (
+    Collisions,
+    _build,
+    _check_option,
+    _claim,
+    _collision,
+    _Column,
+    _own_ids,
+    _Record,
+)
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -105,13 +114,15 @@ class KnownGenes:
         *,
         ids: Iterable[object] | None = None,
         organism: str | None = None,
+        collisions: Collisions = "refuse",
     ) -> GeneMap:
         """Say which of these genes every column of a source stands for.
 
         A human gene is found by Ensembl id (any version), by symbol, and by its former names if
         ``hgnc`` is in the cache. A mouse gene is found by its mouse symbol, by its Ensembl id if
-        ``mgi`` is in the cache, else by the same symbol. Columns of one gene share a position, so
-        that their values are added; columns of no known gene are left out and counted.
+        ``mgi`` is in the cache, else by the same symbol. Columns whose different names are those
+        of one gene share a position, so that their values are added; columns of no known gene are
+        left out and counted.
 
         Parameters
         ----------
@@ -119,11 +130,17 @@ class KnownGenes:
             Name, and where known the Ensembl id, of every column; see :func:`map_genes`.
         organism
             ``"human"`` or ``"mouse"``; `None` reads it off ids and names.
+        collisions
+            What happens when several columns have the same name, and it is that of a known gene.
+            ``"refuse"`` raises; ``"sum"`` adds their values; ``"keep"`` keeps them apart: the
+            column that has the gene's own id, or else the first, is the gene, and the others are
+            left out.
 
         Raises
         ------
         InputError
-            If no column is of a known gene, or a mouse source meets a table without mouse symbols.
+            If no column is of a known gene, a name repeats and `collisions` is ``"refuse"``, or a
+            mouse source meets a table without mouse symbols.
 
         Examples
         --------
@@ -132,6 +149,7 @@ class KnownGenes:
         >>> found.names, found.columns.tolist()
         (('CD3E',), [0, -1])
         """
+        _check_option("collisions", collisions, ("refuse", "sum", "keep"))
         cleaned = clean_names(names)
         own_ids = _own_ids(cleaned, ids)
         if organism not in {"human", "mouse"}:
@@ -153,6 +171,8 @@ class KnownGenes:
             hint = "name genes by symbol or Ensembl id (`gene_column` chooses a column of var); "
             hint += "`st:minilm` embeds cells whatever their genes are called."
             raise InputError(msg, hint=hint)
+        if collisions != "sum":
+            columns = _told_apart(columns, refuse=collisions == "refuse")
         record = _Record("symbol", self.source + (f", {former.source}" if former else ""))
         return _build(columns, record, "sum", drop_unmapped=True)
 
@@ -192,6 +212,24 @@ class KnownGenes:
             how = "ambiguous" if how == "ambiguous" else "unknown"
             return _Column(name, own, name or own, how, own)
         return _Column(name, own, self.symbols[row], how, self.ids[row] or own)
+
+
+def _told_apart(columns: Sequence[_Column], *, refuse: bool) -> list[_Column]:
+    # Let one column of each name be the gene, or refuse a name that repeats.
+    groups: dict[str, list[int]] = defaultdict(list)
+    for number, column in enumerate(columns):
+        if column.name and column.how not in {"unknown", "ambiguous"}:
+            groups[column.name].append(number)
+    repeated = {name: group for name, group in groups.items() if len(group) > 1}
+    if repeated and refuse:
+        raise _collision(list(repeated), repeated, columns)
+    apart = list(columns)
+    for group in repeated.values():
+        own = min(group, key=lambda number: (*_claim(columns[number]), number))
+        for number in group:
+            if number != own:
+                apart[number] = columns[number]._replace(how="unknown")
+    return apart
 
 
 def read_known_genes(path: str | os.PathLike[str]) -> KnownGenes:

@@ -354,7 +354,8 @@ def _collision(
     verb = "stands" if len(colliding) == 1 else "stand"
     plural = "" if len(colliding) == 1 else "s"
     msg = f"{len(colliding):,} gene name{plural} {verb} for several columns each: {some}."
-    hint = '`collisions="sum"` adds their counts; `collisions="keep"` keeps them apart.'
+    hint = '`collisions="sum"` (`--collisions sum`) adds their counts; `collisions="keep"` keeps '
+    hint += "them apart."
     return InputError(msg, hint=hint)
 
 

@@ -45,7 +45,9 @@ class ReadOptions:
     gene_column: str | None = None
     """Column of var that holds the gene names; `None` takes ``var_names``."""
     collisions: Collisions = "refuse"
-    """What happens when several columns carry one gene: refused, summed, or kept apart."""
+    """What happens when several columns carry one gene: refused, summed, or kept apart. For a model
+    that knows its own genes: several columns of one name (:meth:`KnownGenes.map
+    <celloquy.knowledge.KnownGenes.map>`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,17 @@ class OpenCells:
     def vocabulary(self) -> Vocabulary:
         """The genes of the map."""
         return Vocabulary(self.genes.names, self.genes.ids)
+
+    def known_genes(self) -> dict[str, int]:
+        """Count what became of the columns, where the model says which genes it knows."""
+        if self.reading is None or self.reading.known is None:
+            return {}
+        report = self.genes.report
+        return {
+            "n_genes_known": len(self.genes.names),
+            "n_genes_left_out": report.dropped,
+            "n_columns_summed": report.merged,
+        }
 
     def over(self, vocabulary: Vocabulary) -> OpenCells:
         """Give the same cells over the genes of another vocabulary; other genes are left out."""
@@ -142,7 +155,8 @@ def open_cells(
         if reading is None or reading.known is None:
             genes = map_genes(names, collisions=read.collisions)
         else:
-            genes = reading.known.map(names, ids=gene_ids(stream.var))
+            ids = gene_ids(stream.var)
+            genes = reading.known.map(names, ids=ids, collisions=read.collisions)
         yield OpenCells(stream, kind, genes, tuple(names), reading)
 
 

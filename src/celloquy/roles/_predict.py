@@ -232,18 +232,11 @@ def _record(
         "slot": cells.stream.slot,
         "kind": cells.kind.kind,
         **given,
-        **_genes_left_out(cells),
+        **cells.known_genes(),
         **options.record(),
         "calibrated": calibration is not None,
         **calibrated,
     }
-
-
-def _genes_left_out(cells: OpenCells) -> dict[str, int]:
-    """Count the genes that the model does not know, where it says which it knows."""
-    if cells.reading is None or cells.reading.known is None:
-        return {}
-    return {"n_genes_known": len(cells.genes.names), "n_genes_left_out": cells.genes.report.dropped}
 
 
 def _counts(

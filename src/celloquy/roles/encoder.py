@@ -407,6 +407,7 @@ def _record(cells: OpenCells, reader: SentenceReader, options: EncodeOptions) ->
         "slot": cells.stream.slot,
         "kind": cells.kind.kind,
         "n_genes": len(cells.genes.names),
+        **cells.known_genes(),
         "genes": cells.vocabulary.fingerprint,
     }
 

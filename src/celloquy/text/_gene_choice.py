@@ -48,8 +48,8 @@ class GeneOptions:
     """Median of each gene in that corpus, by name; only for ``rank_by="specificity"``. Without
     it, those of `known`."""
     known: KnownGenes | None = None
-    """The genes that a model knows: names are mapped to theirs, columns of one gene are summed,
-    and all other genes are left out. `to` and `collisions` have no say then."""
+    """The genes that a model knows: names are mapped to theirs, columns whose different names are
+    those of one gene are summed, and all other genes are left out. `to` has no say then."""
     protein_coding_only: bool = False
     """Whether only genes that code for proteins are named."""
     exclude_mitochondrial: bool = False
@@ -169,7 +169,9 @@ def choose_genes(var: pd.DataFrame, options: GeneOptions, style: Style) -> GeneC
         names = [name.upper() for name in names]
     ids = gene_ids(var)
     if options.known is not None:
-        mapped = options.known.map(names, ids=ids, organism=options.organism)
+        mapped = options.known.map(
+            names, ids=ids, organism=options.organism, collisions=options.collisions
+        )
     else:
         mapped = map_genes(
             names, ids=ids, to=options.to, collisions=options.collisions, organism=options.organism

@@ -51,7 +51,7 @@ class SourcePart(RecipePart):
     to: Literal["keep", "symbol", "ensembl"] = "keep"
     """Names as they are, approved symbols, or Ensembl ids."""
     collisions: Literal["refuse", "sum", "keep"] = "refuse"
-    """What happens when several columns come to one name."""
+    """What happens when several columns come to one name; with `medians`, have the same one."""
     protein_coding_only: bool = False
     """Whether only genes that code for proteins are named."""
 
@@ -231,7 +231,8 @@ class CorpusRecipe(RecipePart):
     medians: str | None = None
     """The genes that a model shall know: a TSV file with the columns ``symbol``, ``median`` and,
     where known, ``ensembl`` and ``mouse``; from the recipe's own folder on. Genes of every source
-    are mapped to its symbols and summed; others are left out and counted."""
+    are mapped to its symbols, and summed where different names are those of one; others are left
+    out and counted."""
     mixed_organisms: bool = False
     """Whether cells of several organisms may stand in one corpus; with `medians` they may."""
     shard_size: Count = 50_000
@@ -250,9 +251,8 @@ class CorpusRecipe(RecipePart):
             msg = '`rank_by = "specificity"` needs `medians`, a table of genes'
             raise ValueError(msg)
         for one in self.source:
-            told = [name for name in ("to", "collisions") if name in one.model_fields_set]
-            if self.medians is not None and told:
-                msg = f"`{told[0]}` of '{one.path}' has no say: `medians` tells names"
+            if self.medians is not None and "to" in one.model_fields_set:
+                msg = f"`to` of '{one.path}' has no say: `medians` tells names"
                 raise ValueError(msg)
         return self
 
