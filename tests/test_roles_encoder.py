@@ -453,6 +453,7 @@ def test_parts_of_another_run_are_not_used(adata, options, tmp_path):
     parts = tmp_path / "out.h5ad.parts"
     parts.mkdir()
     (parts / "plan.json").write_text(json.dumps({"schema": 1, "config": {"lm": "another"}}))
+    (parts / "part-00000.json").write_text("{}")
     with pytest.raises(InputError, match="holds the parts of another run"):
         cq.encode(tmp_path / "cells.h5ad", out=tmp_path / "out.h5ad", options=options)
     cq.encode(tmp_path / "cells.h5ad", out=tmp_path / "out.h5ad", options=options, overwrite=True)

@@ -241,16 +241,22 @@ def test_a_run_that_was_killed_goes_on_and_asks_nothing_twice(tmp_path):
     assert made(model, fields=fields, overwrite=True, **options).n_obs == 6
 
 
-def test_parts_of_another_run_are_refused(tmp_path):
-    def stop(_):
-        raise KeyboardInterrupt
+def test_parts_of_another_run_are_refused_and_a_plan_without_parts_is_none(tmp_path):
+    asked = []
 
-    options = {"n": 2, "is_constrained": False, "out": tmp_path / "new.h5ad"}
-    with pytest.raises(KeyboardInterrupt):
-        made(ScriptedModel(answer=stop), **options)
-    said = r"holds the parts of another run: `seed` was 0 and is 1\."
+    def stop(_):
+        asked.append(1)
+        if len(asked) != 2:
+            raise KeyboardInterrupt
+        return "CD4"
+
+    options = {"n": 2, "shard_size": 1, "is_constrained": False, "out": tmp_path / "new.h5ad"}
+    for seed in (0, 1):  # the first run ends before a part is finished, the second one after it
+        with pytest.raises(KeyboardInterrupt):
+            made(ScriptedModel(answer=stop), seed=seed, **options)
+    said = r"holds the parts of another run: `seed` was 1 and is 2\."
     with pytest.raises(InputError, match=said):
-        made(says("CD4"), seed=1, **options)
+        made(says("CD4"), seed=2, **options)
 
 
 def test_genes_come_from_a_file_or_the_checkpoint_and_are_never_invented(tmp_path, lm):

@@ -161,15 +161,33 @@ def test_answers_outside_of_the_set_become_unknown_each_in_its_own_row(folder):
 
 
 def test_another_label_set_does_not_go_on_from_the_parts_of_the_first(folder):
+    told = []
+
+    def until_the_second_part(asked):
+        told.append(asked)
+        return answer(asked) if len(told) <= 8 else refused(400, "no")
+
+    with serving(until_the_second_part) as server, pytest.raises(BackendError):
+        predict(folder, server, concurrency=1)
+    with serving(answer) as server:
+        with pytest.raises(InputError, match="holds the parts of another run"):
+            predict_other(folder, server)
+        assert server.asked == []
+
+
+def test_a_run_that_ended_before_its_first_part_is_in_no_other_runs_way(folder):
     with serving(lambda asked: refused(400, "no")) as server, pytest.raises(BackendError):
         predict(folder, server)
-    parts = folder / "out.h5ad.parts"
+    assert (folder / "out.h5ad.parts" / "plan.json").exists()
     with serving(answer) as server:
-        lm = load_endpoint(f"paid@{server.url}", options=EndpointOptions(scoring="schema"))
-        assert parts.is_dir()
-        with pytest.raises(InputError, match="holds the parts of another run"):
-            cq.predict(
-                folder / "cells.h5ad", "cell_type", lm=lm, labels=["even", "other"],
-                out=folder / "out.h5ad",
-            )  # fmt: skip
-        assert server.asked == []
+        found = predict_other(folder, server)
+    assert found.record["labels"] == ["even", "other"]
+    assert not (folder / "out.h5ad.parts").exists()
+
+
+def predict_other(folder, server):
+    lm = load_endpoint(f"paid@{server.url}", options=EndpointOptions(scoring="schema"))
+    return cq.predict(
+        folder / "cells.h5ad", "cell_type", lm=lm, labels=["even", "other"],
+        out=folder / "out.h5ad",
+    )  # fmt: skip

@@ -218,6 +218,7 @@ def test_parts_of_another_run_are_used_only_where_it_was_the_same(reference, ada
     parts = tmp_path / "out.h5ad.parts"
     parts.mkdir()
     (parts / "plan.json").write_text('{"schema": 1, "config": {"panel": "refit"}}')
+    (parts / "part-00000.json").write_text("{}")
     chosen = replace(AnnotateOptions(), panel="stored")
     ask = {"reference": reference, "out": tmp_path / "out.h5ad", "options": chosen}
     with pytest.raises(InputError, match="holds the parts of another run"):

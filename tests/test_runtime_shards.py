@@ -27,6 +27,8 @@ from celloquy.errors import CelloquyError, InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+NO_PROCESS = 999_999_999
+
 
 def plan_of(n_rows=10, shard_size=3, **changes) -> ShardPlan:
     options = {"inputs": {"source": "cells.h5ad"}, "config": {"n_top_genes": 100}, **changes}
@@ -66,6 +68,11 @@ def fail_at_two(shard: Shard, path: Path) -> ShardResult:
         msg = "cell 7 is broken"
         raise InputError(msg)
     return write_rows(shard, path)
+
+
+def fail_at_once(shard: Shard, path: Path) -> ShardResult:
+    msg = f"row {shard.start} is broken"
+    raise InputError(msg)
 
 
 def rows_of(parts: tuple[Part, ...]) -> list[int]:
@@ -144,6 +151,60 @@ def test_a_folder_of_another_run_is_refused_and_the_difference_told(tmp_path, ch
         finished_parts(plan_of(**changes), folder)
     parts = run_shards(plan_of(**changes), write_rows, folder=folder, overwrite=True)
     assert rows_of(parts) == list(range(10))
+
+
+def test_a_plan_without_a_finished_part_gives_way_to_another(tmp_path):
+    folder = tmp_path / "out"
+    with pytest.raises(InputError, match="row 0 is broken"):
+        run_shards(plan_of(), fail_at_once, folder=folder)
+    (folder / "part-00000.txt").write_text("0 0\n")  # killed before its sidecar was written
+    (folder / f".part-00001.{NO_PROCESS}.tmp.txt").write_text("half")
+    with pytest.raises(InputError, match=r"`seed` was 0 and is 1"):
+        finished_parts(plan_of(seed=1), folder)
+    parts = run_shards(plan_of(seed=1), write_rows, folder=folder)
+    assert rows_of(parts) == list(range(10))
+    assert json.loads((folder / "plan.json").read_text())["seed"] == 1
+    assert not list(folder.glob(".*"))
+
+
+def test_parts_of_a_run_within_the_folder_are_not_given_up(tmp_path):
+    with pytest.raises(InputError, match="row 0 is broken"):
+        run_shards(plan_of(), fail_at_once, folder=tmp_path / "out")
+    run_shards(plan_of(), write_rows, folder=tmp_path / "out" / "inner")
+    with pytest.raises(InputError, match=r"`seed` was 0 and is 1"):
+        run_shards(plan_of(seed=1), write_rows, folder=tmp_path / "out")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="locks of files, and kill -9")
+@pytest.mark.slow
+def test_a_plan_that_a_process_works_on_stays_until_the_process_is_killed(tmp_path):
+    script = tmp_path / "job.py"
+    script.write_text(
+        textwrap.dedent("""
+        import sys, time
+        from pathlib import Path
+        from celloquy._runtime import ShardPlan, run_shards
+
+        def work(shard, path):
+            Path(sys.argv[1], "begun").touch()
+            time.sleep(60)
+
+        plan = ShardPlan.cut(
+            10, shard_size=3, inputs={"source": "cells.h5ad"}, config={"n_top_genes": 100},
+            seed=7, ending=".txt",
+        )
+        run_shards(plan, work, folder=Path(sys.argv[1], "out"))
+        """)
+    )
+    with subprocess.Popen([sys.executable, str(script), str(tmp_path)]) as job:
+        while not (tmp_path / "begun").exists():
+            assert job.poll() is None
+            time.sleep(0.005)
+        with pytest.raises(InputError, match=r"`seed` was 7 and is 0"):
+            run_shards(plan_of(), write_rows, folder=tmp_path / "out")
+        job.kill()
+    assert job.returncode == -signal.SIGKILL
+    assert rows_of(run_shards(plan_of(), write_rows, folder=tmp_path / "out")) == list(range(10))
 
 
 def test_every_selection_does_its_own_shards_and_together_they_are_whole(tmp_path):

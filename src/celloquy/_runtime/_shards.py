@@ -3,8 +3,10 @@
 A folder holds ``plan.json``, and for every shard a part (``part-00012.parquet``) with its
 sidecar (``part-00012.json``: rows, bytes, SHA-256, versions). A part is written under a
 temporary name and renamed, then its sidecar likewise: a shard is done when its sidecar fits
-the plan and the part. There is no other state. A killed run is started again and does what
-is missing; two runners of one shard write the same bytes, and the last rename stays.
+the plan and the part. There is no other state but a lock on the plan of a run that is under
+way. A killed run is started again and does what is missing; two runners of one shard write the
+same bytes, and the last rename stays. A plan of which no shard is done, and that nobody is at
+work on, is in nobody's way: another one takes its place.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ import hashlib
 import json
 import platform
 import re
+import sys
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from celloquy._runtime._files import atomic_path, is_running, sha256_of
 from celloquy._runtime._seeds import rng_for
@@ -165,7 +169,8 @@ def run_shards(
     Parameters
     ----------
     plan
-        What is to be done. A folder that was begun with another plan is refused.
+        What is to be done. A folder where parts of another plan are done, or that another
+        process works on, is refused.
     work
         Reads a shard's rows and writes its part to the given temporary path; called once a
         shard. For processes it must be a function of a module, or a `partial` of one.
@@ -194,15 +199,16 @@ def run_shards(
     folder = Path(folder)
     chosen = _selected(plan.shards, select)
     _begin(plan, folder, overwrite=overwrite)
-    if select is None:
-        _sweep(folder)
-    done = {part.shard.number: part for part in _finished(plan, folder, chosen)}
-    todo = [shard for shard in chosen if shard.number not in done]
-    call = partial(_do, plan=plan, work=work, folder=folder)
-    for part in _execute(call, todo, executor=executor, workers=workers):
-        done[part.shard.number] = part
-        if on_part is not None:
-            on_part(part)
+    with _at_work(plan, folder):
+        if select is None:
+            _sweep(folder)
+        done = {part.shard.number: part for part in _finished(plan, folder, chosen)}
+        todo = [shard for shard in chosen if shard.number not in done]
+        call = partial(_do, plan=plan, work=work, folder=folder)
+        for part in _execute(call, todo, executor=executor, workers=workers):
+            done[part.shard.number] = part
+            if on_part is not None:
+                on_part(part)
     return tuple(done[shard.number] for shard in chosen)
 
 
@@ -264,8 +270,8 @@ def _begin(plan: ShardPlan, folder: Path, *, overwrite: bool) -> None:
     Raises
     ------
     InputError
-        If the folder is of another run and `overwrite` is false, holds something else, or is
-        a file.
+        If parts of another run are there and `overwrite` is false, or the folder holds
+        something else, or is a file.
     """
     if not folder.parent.is_dir():
         msg = f"The folder '{folder.parent}' does not exist."
@@ -278,14 +284,56 @@ def _begin(plan: ShardPlan, folder: Path, *, overwrite: bool) -> None:
         if strange:
             msg = f"The folder '{folder}' holds '{sorted(strange)[0]}' but no {PLAN} of a run."
             raise InputError(msg, hint="choose a new or empty folder.")
-    elif folder.exists() and not overwrite:
-        _refuse_other(plan, folder)
-        return
-    elif folder.exists() and _written_plan(folder) != plan.record():
-        for path in (*folder.glob("part-*"), folder / PLAN):
+    elif folder.exists():
+        if _written_plan(folder) == plan.record():
+            return
+        if not overwrite and not _is_free(folder):
+            _refuse_other(plan, folder)
+        for path in folder.glob("part-*"):
             path.unlink()
     folder.mkdir(exist_ok=True)
     _write_json(folder / PLAN, plan.record())
+
+
+def _is_free(folder: Path) -> bool:
+    """Say whether no shard of a folder's plan is done, of runs within the folder neither."""
+    with (folder / PLAN).open("rb") as file:
+        return not any(folder.rglob("part-*.json")) and _lock(file, alone=True)
+
+
+@contextmanager
+def _at_work(plan: ShardPlan, folder: Path) -> Iterator[None]:
+    """Keep other plans from taking the folder until this process is done, or gone.
+
+    Raises
+    ------
+    InputError
+        If another plan was faster.
+    """
+    with (folder / PLAN).open("rb") as file:
+        _lock(file, alone=False)
+        _refuse_other(plan, folder)
+        yield
+
+
+def _lock(file: BinaryIO, *, alone: bool) -> bool:
+    """Lock an open file as long as it is open; say whether that worked.
+
+    Parameters
+    ----------
+    file
+        The file.
+    alone
+        Whether no other process may have a lock on it.
+    """
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
+    with suppress(OSError):  # taken, or a file system without locks
+        fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 def _refuse_other(plan: ShardPlan, folder: Path) -> None:
