@@ -19,7 +19,7 @@ from celloquy.knowledge import KnownGenes
 from celloquy.lm import load_lm
 from celloquy.lm._added_genes import token_ids
 from celloquy.lm._mini import mini_folder, require_mini
-from celloquy.roles import GenerateOptions, PredictOptions, generate, predict
+from celloquy.roles import PredictOptions, generate, predict
 from celloquy.tasks import load_task
 
 MADE_IN = Path(__file__).parent.parent / "mini"
@@ -120,8 +120,9 @@ def test_it_names_the_cells_of_a_study_that_it_never_saw(lm):
 
 @pytest.mark.slow
 def test_it_writes_only_genes_that_it_knows_and_none_twice(lm):
-    options = GenerateOptions(temperature=0.8)
-    new = generate("pseudo_cell", {"cell_type": "B cell"}, n=4, lm=lm, options=options)
+    new = generate("pseudo_cell", {"cell_type": "B cell"}, n=4, lm=lm)
+    drawn = new.uns["celloquy_generate"]["limits"]
+    assert (drawn["temperature"], drawn["guidance_scale"]) == (0.8, 2.0)
     known = set(lm.reading.known.symbols)
     for answer in new.obs["answer"]:
         genes = answer.split()
