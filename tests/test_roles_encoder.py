@@ -179,6 +179,26 @@ def test_a_cell_without_genes_is_no_error_of_a_decoder(adata, tmp_path):
         assert found.vectors.any(axis=1).tolist() == [row != 3 for row in range(24)]
 
 
+def test_ensembl_ids_that_a_model_would_read_as_words_are_told(adata, options):
+    adata.var["feature_name"] = adata.var_names
+    adata.var_names = [f"ENSG{i:011d}" for i in range(60)]
+    for by in ("sentence", "genes"):
+        chosen = replace(options, by=by)
+        with pytest.warns(
+            UserWarning, match=r"Ensembl ids, .*`--gene-column feature_name`"
+        ) as told:
+            cq.encode(adata, key_added=by, options=chosen)
+        assert len(told) == 1
+        cq.encode(
+            adata, key_added=f"X_{by}",
+            options=replace(chosen, read=ReadOptions(gene_column="feature_name")),
+        )  # fmt: skip
+    said = {"ENSG00000000000": "a gene", "ENSG00000000001": "another"}
+    with pytest.warns(UserWarning, match="no gene that is read") as told:
+        cq.encode(adata, options=replace(options, by="genes", gene_texts=said))
+    assert len(told) == 1
+
+
 def test_genes_that_do_not_fit_into_the_model_are_cut_and_counted(adata, tmp_path):
     # 16 tokens hold [CLS], 14 names and [SEP]
     lm = load_lm(f"st:{write_encoder(tmp_path, max_tokens=16)}", device="cpu")

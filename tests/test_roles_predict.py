@@ -14,7 +14,7 @@ from asked_cells import LABELS, ask, rule_model, type_of
 from celloquy.errors import InputError
 from celloquy.io import write_h5ad
 from celloquy.lm import ScriptedModel
-from celloquy.roles import ReadOptions
+from celloquy.roles import PredictOptions, ReadOptions, plan_prediction
 from celloquy.tasks import load_task
 from labelled_cells import labelled_cells, log1p_of
 
@@ -86,6 +86,16 @@ def test_the_prompt_names_the_genes_of_the_cell_and_the_fields(adata):
     ask(adata[:1].copy(), lm=lm, options={"fields": {"organism": "dog"}})
     assert '"dog"' in lm.asked[1]
     assert "dog" not in lm.asked[0]
+
+
+def test_ensembl_ids_that_a_model_would_read_as_words_are_told(adata):
+    adata.var_names = [f"ENSG{i:011d}" for i in range(adata.n_vars)]
+    with pytest.warns(UserWarning, match=r"Ensembl ids, .*`adata = cq.knowledge.to_symbols\(adata"):
+        ask(adata)
+    with pytest.warns(UserWarning, match="Ensembl ids"):
+        plan_prediction(
+            adata, "cell_type", lm=rule_model(), labels=LABELS, options=PredictOptions()
+        )
 
 
 def test_a_task_with_labels_of_its_own_needs_no_label_set(adata):

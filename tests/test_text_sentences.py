@@ -102,6 +102,18 @@ def test_a_column_of_var_gives_the_names():
         sentences(adata, genes=GeneOptions(gene_column="symbl"))
 
 
+def test_sentences_of_ensembl_ids_are_told_with_the_option_that_names_symbols():
+    adata = make(names=[f"ENSG{i:011d}.2" for i in range(6)])
+    said = r"'AnnData' are named by Ensembl ids, such as 'ENSG00000000000\.2', and language models"
+    with pytest.warns(UserWarning, match=said) as told:
+        sentences(adata)
+    assert "`--to symbol`" in str(told[0].message)
+    sentences(adata, genes=GeneOptions(to="ensembl"))  # asked for, so nothing is told
+    adata.var["symbol"] = GENES
+    with pytest.warns(UserWarning, match=r"`gene_column='symbol'` \(`--gene-column symbol`\)"):
+        sentences(adata)
+
+
 @pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
 def test_values_without_a_rank_are_refused(bad):
     x = X.copy()

@@ -231,6 +231,17 @@ def test_genes_of_several_files_share_one_vocabulary(file, tmp_path):
         assert e.values["cell_sentence"].text == written[e.source].iloc[e.row]
 
 
+def test_a_corpus_of_ensembl_ids_is_told_once_a_file(tmp_path):
+    path = tmp_path / "ids.h5ad"
+    cells(genes=[f"ENSG{i:011d}" for i in range(N_GENES)]).write_h5ad(path)
+    said = r"'ids\.h5ad' are named by Ensembl ids, such as 'ENSG00000000000', .*`to=\"symbol\"`"
+    with pytest.warns(UserWarning, match=said) as told:
+        build_corpus(recipe([source(path)], ["cell_type"]), tmp_path / "corpus")
+    assert len(told) == 1
+    kept = recipe([source(path, to="ensembl")], ["cell_type"])
+    build_corpus(kept, tmp_path / "kept")
+
+
 def test_the_record_says_where_all_comes_from(corpus, file):
     record = json.loads((corpus.folder / "corpus.json").read_text())
     assert record["sources"][0]["source"] == "one.h5ad"

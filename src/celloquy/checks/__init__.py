@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celloquy.checks._check import check
 from celloquy.checks._kinds import Kind, SlotKind, slot_kind
+from celloquy.checks._names import warn_of_ensembl_ids
 from celloquy.checks._report import CheckReport, Problem, Severity, Slot, Suggestion
 from celloquy.checks._verbs import check_for_verb, refuse_problems, require_slot
 
@@ -20,4 +21,5 @@ __all__ = [
     "refuse_problems",
     "require_slot",
     "slot_kind",
+    "warn_of_ensembl_ids",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["cell_name_problems", "gene_name_problems", "is_transposed"]
+__all__ = ["cell_name_problems", "gene_name_problems", "is_transposed", "warn_of_ensembl_ids"]
 
 _BARCODE = re.compile(r"[ACGTN]{10,}", re.IGNORECASE)
 _FEATURE_TYPES = ("feature_types", "feature_type")
@@ -44,6 +45,8 @@ MOST_NAMES = 2_000
 """Names whose form is looked at where any number of them would tell the same."""
 MOST_GENES = 100_000
 """No organism has more genes, so more names are those of cells."""
+FEW_NAMES = 200
+"""The same, for what every call of a verb looks at."""
 LEAST_LANDMARKS = 3
 """So many ribosomal or mitochondrial genes among the cells' names tell a transposed matrix."""
 
@@ -271,12 +274,39 @@ def _identifiers(names: list[str], var: pd.DataFrame) -> list[Problem]:
     return problems
 
 
-def _way_to_symbols(var: pd.DataFrame) -> str:
+def warn_of_ensembl_ids(
+    names: Sequence[str], var: pd.DataFrame, *, source: str, otherwise: str | None = None
+) -> None:
+    """Warn where gene names that a language model is to read are Ensembl ids.
+
+    Parameters
+    ----------
+    names
+        Names that the verb uses, one a gene.
+    var
+        Genes of the source, whose columns may hold symbols.
+    source
+        Name of the source, for the message.
+    otherwise
+        What names genes by symbol where no column of `var` holds any; `None` says how in Python.
+    """
+    some = names[:: max(1, len(names) // FEW_NAMES)]
+    if _share(some, looks_like_ensembl) <= 0.5:
+        return
+    first = next(filter(looks_like_ensembl, some))
+    warnings.warn(
+        f"The genes of '{source}' are named by Ensembl ids, such as {first!r}, and language models "
+        f"know symbols: {_way_to_symbols(var, otherwise=otherwise)}.",
+        stacklevel=3,
+    )
+
+
+def _way_to_symbols(var: pd.DataFrame, *, otherwise: str | None = None) -> str:
     """Name the column of var that holds symbols, or the call that looks them up."""
     for column in _SYMBOL_COLUMNS:
         if column in var.columns and _share(clean_names(var[column]), looks_like_ensembl) < 0.5:
             return f"`gene_column={column!r}` (`--gene-column {column}`) names genes by symbol"
-    return "`adata = cq.knowledge.to_symbols(adata)` names genes by symbol"
+    return otherwise or "`adata = cq.knowledge.to_symbols(adata)` names genes by symbol"
 
 
 def _features(names: list[str], var: pd.DataFrame) -> list[Problem]:

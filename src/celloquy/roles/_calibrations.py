@@ -93,6 +93,7 @@ def calibrate(
     with open_cells(
         source, verb="predict", read=options.read, needs="rankable", reading=reading_of(asking.lm)
     ) as cells:
+        cells.warn_of_ensembl_ids(cells.reading)
         truth = obs_column(cells.stream, label_key).astype(object)
         usable = np.flatnonzero(truth.isin(asking.labels).to_numpy())
         if not len(usable):

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from celloquy._runtime import closest
-from celloquy.checks import check_for_verb
+from celloquy.checks import check_for_verb, warn_of_ensembl_ids
 from celloquy.errors import InputError
 from celloquy.io import CHUNK_SIZE, open_stream
 from celloquy.knowledge import GeneMap, collapse, map_genes
@@ -80,6 +80,18 @@ class OpenCells:
             "n_genes_left_out": report.dropped,
             "n_columns_summed": report.merged,
         }
+
+    def warn_of_ensembl_ids(self, reading: CellReading | None) -> None:
+        """Warn of Ensembl ids where a language model reads the names of genes as they are.
+
+        Parameters
+        ----------
+        reading
+            How the model was taught to read cells; one that knows its genes finds them by id.
+        """
+        if reading is None or reading.known is None:
+            source = self.stream.source
+            warn_of_ensembl_ids(self.own_names, self.stream.var, source=source)
 
     def over(self, vocabulary: Vocabulary) -> OpenCells:
         """Give the same cells over the genes of another vocabulary; other genes are left out."""

@@ -191,6 +191,7 @@ def name_clusters(
         if out is not None:
             refuse_taken(opened.stream, targets, overwrite=overwrite)
         members = obs_column(opened.stream, clusters).astype(object)
+        opened.warn_of_ensembl_ids(None)
         said = _labels_of_cells(opened, per_cell)
         naming = _naming(options, lm, labels, said, genes=opened.genes.names)
         markers = find_markers(opened, members, options)
@@ -238,6 +239,7 @@ def plan_clusters(
     options = options or ClusterOptions()
     with open_cells(source, verb="annotate", read=options.read) as opened:
         members = obs_column(opened.stream, clusters).astype(object)
+        opened.warn_of_ensembl_ids(None)
         naming = _naming(options, lm, labels, None, genes=opened.genes.names)
         markers = find_markers(opened, members, options)
     told = {name: genes[: options.n_markers] for name, genes in markers.items() if genes}

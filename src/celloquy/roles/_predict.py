@@ -112,6 +112,7 @@ def predict(
     ) as cells:
         if out is not None:
             refuse_taken(cells.stream, targets, overwrite=overwrite)
+        cells.warn_of_ensembl_ids(cells.reading)
         asking = asking.of_genes(cells.own_names)
         calibration = calibration_for(asking, options)
         rows = rows_of(cells, asking, options)

@@ -87,6 +87,7 @@ def plan_prediction(
     with open_cells(
         source, verb="predict", read=options.read, needs="rankable", reading=reading_of(asking.lm)
     ) as cells:
+        cells.warn_of_ensembl_ids(cells.reading)
         asking = asking.of_genes(cells.own_names)
         rows = rows_of(cells, asking, options)
         announce(asking, rows)

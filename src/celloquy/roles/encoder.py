@@ -163,6 +163,7 @@ def encode(
     ) as cells:  # fmt: skip
         if out is not None:
             refuse_taken(cells.stream, targets, overwrite=overwrite)
+        _warn_of_ensembl_ids(cells, options)
         work, record = _prepared(cells, reader, options)
         collected = collect(cells.stream, work, out=out, config=record, overwrite=overwrite)
         names = cells.stream.obs().index
@@ -287,6 +288,7 @@ def encode_together(
             source, verb="encode", read=options.read, needs=_needs(options),
             reading=_reading(reader, options),
         ) as cells:  # fmt: skip
+            _warn_of_ensembl_ids(cells, options)
             inside = cells.over(shared)
             work, record = _prepared(inside, reader, options)
             collected = collect(cells.stream, work, out=None, config={})
@@ -377,6 +379,12 @@ def _by_genes(cells: OpenCells, reader: SentenceReader, options: EncodeOptions) 
 def _reading(reader: SentenceReader, options: EncodeOptions) -> CellReading | None:
     """Give how the model was taught to read cells; genes told one by one are no cells."""
     return None if options.by == "genes" else reading_of(reader.lm)
+
+
+def _warn_of_ensembl_ids(cells: OpenCells, options: EncodeOptions) -> None:
+    """Warn of names that the model does not know; texts of cells and of genes are the user's."""
+    if options.text.text_column is None and options.gene_texts is None:
+        cells.warn_of_ensembl_ids(cells.reading)
 
 
 def _shared_vocabulary(

@@ -16,6 +16,7 @@ from celloquy.roles._cells import ReadOptions, obs_column, open_cells
 from celloquy.roles._collect import collect, discard_parts
 from celloquy.roles._reference import cells_digest, for_query, load_if_saved
 from celloquy.roles._targets import is_adata, path_of, refuse_targets
+from celloquy.roles._taught import reading_of
 from celloquy.roles._text_vectors import TextSource, needs_text
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ def annotate(
         reader = options.text.reader() if needs_text(usable.recipe) else None
         if reader is not None:
             _refuse_other_reader(usable, reader)
+            opened.warn_of_ensembl_ids(reading_of(reader.lm))
         record = _record(usable, overlap, cells, panel=options.panel, reader=reader)
         work = _apply(cells, usable, reader)
         collected = collect(cells.stream, work, out=out, config=record, overwrite=overwrite)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from celloquy.checks import check_for_verb
+from celloquy.checks import check_for_verb, warn_of_ensembl_ids
 from celloquy.io import open_stream
 from celloquy.text._budget import fit_cells
 from celloquy.text._fields import require_columns
@@ -235,6 +235,10 @@ class SentenceJob:
             gene_names=names,
         ).kind
         choice = choose_genes(stream.var, genes, style)
+        if genes.known is None and genes.to == "keep":
+            looked_up = '`to="symbol"` (`--to symbol`) looks them up in the tables of '
+            looked_up += "`celloquy data`"
+            warn_of_ensembl_ids(names, stream.var, source=stream.source, otherwise=looked_up)
         rank_options(genes, choice.vocabulary, n_top_genes)
         style.speak(choice.vocabulary)
         record: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,6 +28,10 @@ def sentences(
     layer: Layer = None,
     raw: Raw = False,
     gene_column: GeneColumn = None,
+    to: Annotated[
+        Literal["keep", "symbol", "ensembl"],
+        typer.Option(help="Names as they are, approved symbols, or Ensembl ids."),
+    ] = "keep",
     collisions: Collisions = "refuse",
     protein_coding: Annotated[
         bool, typer.Option("--protein-coding", help="Name only genes that code for proteins.")
@@ -60,6 +64,7 @@ def sentences(
         exclude_mitochondrial=no_mitochondrial,
         exclude_ribosomal=no_ribosomal,
         exclude=tuple(exclude or ()),
+        to=to,
         collisions=collisions,
         gene_column=gene_column,
     )
