@@ -402,6 +402,15 @@ def test_the_surest_of_several_guided_cells_is_kept(lm):
     assert six.obs["p_asked"].sum() > two.obs["p_asked"].sum()
 
 
+def test_a_dry_run_shows_what_cells_are_guided_away_from(lm):
+    options = GenerateOptions(guidance_scale=2.0, **OPTIONS)
+    told = plan_generation("pseudo_cell", {"cell_type": "B cell"}, lm=lm, options=options)
+    own, other = told.split("guided (scale 2) away from:")
+    assert "B cell" in own
+    assert "of any type" in other
+    assert "B cell" not in other
+
+
 def test_a_task_without_a_contrast_cannot_be_guided(lm):
     with pytest.raises(InputError, match="'random_cell' names no contrast, so that its cells"):
         made(lm, "random_cell", {}, guidance_scale=2.0)

@@ -20,6 +20,7 @@ from celloquy.roles._generate_options import GenerateOptions
 from celloquy.roles._generate_prompts import want
 from celloquy.roles._generate_several import write_several
 from celloquy.roles._targets import refuse_replacing
+from celloquy.text import plain_text
 
 if TYPE_CHECKING:
     import os
@@ -137,7 +138,12 @@ def plan_generation(
     most = wanted.limits.max_new_tokens
     n_answers = wanted.n * wanted.options.n_candidates
     said = f"{n_answers:,} answers of at most {most:,} tokens; the first prompt takes "
-    return f"{said}{plan.n_tokens[0]:,} tokens:\n\n{plan.texts[0]}"
+    said = f"{said}{plan.n_tokens[0]:,} tokens:\n\n{plan.texts[0]}"
+    contrasts = wanted.contrasts(range(1))
+    if contrasts is not None:
+        said += f"\n\nguided (scale {wanted.limits.guidance_scale:g}) away from:\n\n"
+        said += plain_text(contrasts[0])
+    return said
 
 
 def _write(wanted: Wanted, answers: range, *, seed: int) -> list[dict[str, Any]]:
@@ -198,8 +204,6 @@ def _collect(
 
 def _digest(wanted: Wanted) -> str:
     """Hash what is said of every cell."""
-    from celloquy.text import plain_text
-
     digest = hashlib.sha256()
     for answer in range(wanted.n):
         digest.update(plain_text(wanted.prompt(answer)).encode() + b"\0")
