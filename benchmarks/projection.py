@@ -32,12 +32,12 @@ from sklearn.pipeline import make_pipeline
 import celloquy as cq
 from celloquy._runtime import rng_for
 from celloquy.evaluation import (
-    coarse_blood_types,
     evaluate_embedding,
     load_suite,
     mean_interval,
     measure_annotation,
 )
+from celloquy.evaluation._suite_cells import labels_of_set
 from celloquy.learn import (
     LogisticRegression,
     NearestNeighbours,
@@ -76,12 +76,10 @@ def load(n_cells: int) -> dict[str, list[ad.AnnData]]:
     """Read the sets of both tissues, with label, batch and study of each cell."""
     folder = Path(os.environ["CELLOQUY_DATA"]) / "cells"
     blood = []
-    for each in load_suite("pbmc-transfer").sets:
+    suite = load_suite("pbmc-transfer")
+    for each in suite.sets:
         adata = cq.read(folder / each.file)
-        adata.obs["label"] = coarse_blood_types(adata.obs["cell_type"])
-        keep = adata.obs["label"].notna().to_numpy()
-        for column, value in each.where.items():
-            keep &= (adata.obs[column] == value).to_numpy()
+        adata.obs["label"], keep = labels_of_set(each, adata.obs, suite=suite)
         rows = rng_for(0, "projection", each.name).permutation(np.flatnonzero(keep))[:n_cells]
         adata = adata[np.sort(rows)].copy()
         donors = adata.obs["donor"].astype(str) if "donor" in adata.obs else each.name

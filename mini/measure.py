@@ -19,18 +19,18 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 import celloquy as cq
-from celloquy.evaluation import measure_annotation
+from celloquy.evaluation import coarse_blood_types, measure_annotation
 from celloquy.knowledge import read_known_genes
 from celloquy.learn import CellBlock, Recipe, fit_reference
 from celloquy.roles import PredictOptions
 from celloquy.text import Vocabulary
 from prepare import DEPTH, Block, prepare_cells, read_sources
 
-COARSE = {
-    "B cell": "B cell", "CD4 T cell": "CD4 T cell", "CD8 T cell": "CD8 T cell",
-    "natural killer cell": "natural killer cell", "CD14 monocyte": "monocyte",
-    "CD16 monocyte": "monocyte", "dendritic cell": "dendritic cell",
-}  # fmt: skip
+TYPES = (
+    "B cell", "CD4 T cell", "CD8 T cell", "natural killer cell", "CD14 monocyte", "CD16 monocyte",
+    "dendritic cell",
+)  # fmt: skip
+COARSE = dict(zip(TYPES, coarse_blood_types(TYPES), strict=True))
 N_QUERY = 1_200
 PANELS = (1_000, 1_000, 1_000)
 
@@ -137,7 +137,7 @@ def predictions(lm: Any, test: Block, panel: Any, genes: Any) -> dict[str, Any]:
     adata = ad.AnnData(scaled(test.values[:, np.flatnonzero(panel)]))
     adata.var_names = names
     options = PredictOptions(min_score=0.0)
-    found = cq.predict(adata, "cell_type", lm=lm, labels=list(COARSE), options=options)
+    found = cq.predict(adata, "cell_type", lm=lm, labels=list(TYPES), options=options)
     answers = found.table[found.key].astype(str)
     return {"celloquy-mini": np.array([COARSE.get(one, one) for one in answers], dtype=object)}
 

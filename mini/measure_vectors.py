@@ -16,7 +16,8 @@ import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 
 import celloquy as cq
-from celloquy.evaluation import coarse_blood_types, load_suite, measure_annotation
+from celloquy.evaluation import load_suite, measure_annotation
+from celloquy.evaluation._suite_cells import labels_of_set
 from celloquy.roles import EncodeOptions, ReadOptions, TextSource
 
 N_CELLS = 400
@@ -50,13 +51,10 @@ def main() -> None:
 
 def read_sets(folder: Path) -> list[tuple[Any, str]]:
     """Read the sets of the suite pbmc-transfer, each with its study."""
-    found = []
-    for each in load_suite("pbmc-transfer").sets:
+    found, suite = [], load_suite("pbmc-transfer")
+    for each in suite.sets:
         cells = cq.read(folder / each.file)
-        cells.obs["type"] = coarse_blood_types(cells.obs["cell_type"])
-        keep = cells.obs["type"].notna().to_numpy()
-        for column, value in each.where.items():
-            keep &= (cells.obs[column] == value).to_numpy()
+        cells.obs["type"], keep = labels_of_set(each, cells.obs, suite=suite)
         rows = np.random.default_rng(0).permutation(np.flatnonzero(keep))[:N_CELLS]
         found.append((cells[np.sort(rows)].copy(), each.study))
     return found

@@ -128,19 +128,7 @@ class SuiteCells:
             known = self.sets[name]
             block, obs = read_block(self._path(known), read=ReadOptions(collisions="sum"))
             nothing = np.full(len(obs), "", object)
-            labels, keep = nothing, np.ones(len(obs), bool)
-            if known.label:
-                labels = _column(obs, known.label, known)
-                keep = _is_named(labels)
-            if self.suite.labels == "coarse blood types":
-                coarse = coarse_blood_types(labels)
-                labels, keep = np.array([c or "" for c in coarse], object), _is_named(coarse)
-            for column, value in known.where.items():
-                found = _column(obs, column, known)
-                if value not in set(found):
-                    msg = f"No cell of {name!r} has {column} {value!r}{closest(value, set(found))}."
-                    raise InputError(msg, hint="mend `where` in the suite.")
-                keep &= found == value
+            labels, keep = labels_of_set(known, obs, suite=self.suite)
             groups = _column(obs, known.group, known) if known.group else nothing
             batches = nothing
             if known.batch:
@@ -211,6 +199,46 @@ def set_records(suite: Suite, folder: Path) -> list[dict[str, Any]]:
         The data folder.
     """
     return SuiteCells(suite, folder).record()
+
+
+def labels_of_set(
+    known: CellSet, obs: pd.DataFrame, *, suite: Suite
+) -> tuple[NDArray[np.object_], NDArray[np.bool_]]:
+    """Give the label of each cell of a set, and which cells take part.
+
+    Parameters
+    ----------
+    known
+        The set.
+    obs
+        Its cells, all of them.
+    suite
+        Says whether labels become coarse types.
+
+    Returns
+    -------
+    Labels, ``""`` where there is none, and which cells have one and are of the part that is asked
+    for; shape ``(n_obs,)`` each.
+
+    Raises
+    ------
+    InputError
+        If a column or value is missing.
+    """
+    labels, keep = np.full(len(obs), "", object), np.ones(len(obs), bool)
+    if known.label:
+        labels = _column(obs, known.label, known)
+        keep = _is_named(labels)
+    if suite.labels == "coarse blood types":
+        coarse = coarse_blood_types(labels)
+        labels, keep = np.array([c or "" for c in coarse], object), _is_named(coarse)
+    for column, value in known.where.items():
+        found = _column(obs, column, known)
+        if value not in set(found):
+            msg = f"No cell of {known.name!r} has {column} {value!r}{closest(value, set(found))}."
+            raise InputError(msg, hint="mend `where` in the suite.")
+        keep &= found == value
+    return labels, keep
 
 
 def _column(obs: pd.DataFrame, column: str, known: CellSet) -> NDArray[np.object_]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -58,13 +58,29 @@ def rank_bag(ranked: RankedCells, n_top_genes: int) -> sp.csr_matrix:
 
 
 class TopGenes(Representation):
-    """What all bags share: how many genes of a cell they hold."""
+    """What all bags share: how many genes of a cell they hold, and how they are saved."""
+
+    learned: ClassVar[tuple[str, ...]] = ()
+    """Attributes, and saved arrays, that hold what was learned; shape ``(n_genes,)`` each."""
 
     def __init__(self, *, n_top_genes: int = N_TOP_GENES) -> None:
         if n_top_genes < 1:
             msg = f"`n_top_genes` must be at least 1, got {n_top_genes}."
             raise InputError(msg)
         self.n_top_genes = n_top_genes
+
+    def state(self) -> State:
+        """Give settings and what was learned."""
+        settings = {"name": self.name, "n_top_genes": self.n_top_genes}
+        return State(settings, {name: getattr(self, name) for name in self.learned})
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """Make it again."""
+        made = cls(n_top_genes=state.config["n_top_genes"])
+        for name in cls.learned:
+            setattr(made, name, state.arrays[name])
+        return made
 
 
 class RankBag(TopGenes):
@@ -94,15 +110,6 @@ class RankBag(TopGenes):
         """Weigh each cell's top genes; shape ``(n_obs, n_genes)``."""
         return rank_bag(block.top(self.n_top_genes), self.n_top_genes)
 
-    def state(self) -> State:
-        """Give the settings."""
-        return State({"name": self.name, "n_top_genes": self.n_top_genes})
-
-    @classmethod
-    def from_state(cls, state: State) -> Self:
-        """Make it again."""
-        return cls(n_top_genes=state.config["n_top_genes"])
-
 
 class TfidfBag(TopGenes):
     """A cell's top genes as words of a document: TF-IDF at unit length.
@@ -122,6 +129,7 @@ class TfidfBag(TopGenes):
     """
 
     name = "tfidf"
+    learned = ("idf",)
     idf: NDArray[np.float32]
     """Weight of each gene; shape ``(n_genes,)``."""
 
@@ -136,14 +144,3 @@ class TfidfBag(TopGenes):
         """Weigh each cell's top genes; shape ``(n_obs, n_genes)``."""
         ranked = block.top(self.n_top_genes)
         return unit_rows(bag_of(ranked, self.idf[ranked.genes]))
-
-    def state(self) -> State:
-        """Give settings and weights."""
-        return State({"name": self.name, "n_top_genes": self.n_top_genes}, {"idf": self.idf})
-
-    @classmethod
-    def from_state(cls, state: State) -> Self:
-        """Make it again."""
-        made = cls(n_top_genes=state.config["n_top_genes"])
-        made.idf = state.arrays["idf"]
-        return made

@@ -9,7 +9,6 @@ import scipy.sparse as sp
 
 from celloquy.errors import InputError
 from celloquy.learn._bags import TopGenes, rank_bag
-from celloquy.learn._state import State
 from celloquy.text import RankOptions, rank_cells
 
 if TYPE_CHECKING:
@@ -82,6 +81,7 @@ class SpecificBag(TopGenes):
     """
 
     name = "specific-bag"
+    learned = ("levels",)
     levels: NDArray[np.float64]
     """What the expression of each gene is divided by; NaN leaves it out; shape ``(n_genes,)``."""
 
@@ -109,14 +109,3 @@ class SpecificBag(TopGenes):
         )
         ranked = rank_cells(block.expression, block.vocabulary, options=options)
         return rank_bag(ranked, self.n_top_genes)
-
-    def state(self) -> State:
-        """Give settings and levels."""
-        return State({"name": self.name, "n_top_genes": self.n_top_genes}, {"levels": self.levels})
-
-    @classmethod
-    def from_state(cls, state: State) -> Self:
-        """Make it again."""
-        made = cls(n_top_genes=state.config["n_top_genes"])
-        made.levels = state.arrays["levels"]
-        return made
