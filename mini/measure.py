@@ -30,7 +30,12 @@ TYPES = (
     "B cell", "CD4 T cell", "CD8 T cell", "natural killer cell", "CD14 monocyte", "CD16 monocyte",
     "dendritic cell",
 )  # fmt: skip
-COARSE = dict(zip(TYPES, coarse_blood_types(TYPES), strict=True))
+_COARSE = coarse_blood_types(TYPES)
+COARSE = {
+    label: coarse if _COARSE.count(coarse) > 1 else label
+    for label, coarse in zip(TYPES, _COARSE, strict=True)
+}
+"""The coarse type of each label; one that no other label shares keeps the model's own name."""
 N_QUERY = 1_200
 PANELS = (1_000, 1_000, 1_000)
 
