@@ -67,6 +67,7 @@ def card(record: dict[str, Any], results: list[dict[str, Any]]) -> str:
     """Write the model card."""
     held = results[0]["held_out"]
     result, recipe = record["result"], record["recipe"]
+    drawn = DRAWING["pseudo_cell"]
     lines = [
         "---",
         "license: apache-2.0",
@@ -85,6 +86,11 @@ def card(record: dict[str, Any], results: list[dict[str, Any]]) -> str:
         "",
         "Its probabilities are tempered (1.3), by what a model trained in the same way gave on the "
         "study that was left out for it; they are still too sure.",
+        "",
+        f"New cells are drawn at temperature {drawn['temperature']:g}, guided with scale "
+        f"{drawn['guidance_scale']:g} (`drawing` in `reading.json`). How they, its vectors and "
+        "its probabilities were judged stands in `docs/benchmarks/celloquy-mini.md` of the "
+        "repository.",
         "",
         "Not for medical use. Labels that it was never taught it cannot know; a cell of another "
         "type gets one of the labels that it is offered, or unknown.",
