@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ from celloquy.errors import InputError, MissingExtraError
 from celloquy.training import read_training_examples, train
 from celloquy.training._checkpoints import newest_checkpoint, write_checkpoint
 from celloquy.training._optimiser import learning_rate
-from celloquy.training._recipe_train import OptimiserPart
+from celloquy.training._recipe_train import OptimiserPart, TrainRecipe
+from celloquy.training._run import open_run
 from training_runs import write_lines, write_setting
+
+NO_PROCESS = 999_999_999
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path):
@@ -27,6 +31,26 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path):
     (tmp_path / "c" / "step-0000010" / "manifest.json").unlink()
     with pytest.warns(UserWarning, match="is damaged"):
         assert newest_checkpoint(tmp_path / "c") is None
+
+
+def test_what_killed_processes_left_of_a_run_is_removed_when_it_goes_on(tmp_path):
+    lines = [str(write_lines(tmp_path / "train.jsonl", [{"prompt": "a", "answer": "b"}]))]
+    recipe = TrainRecipe.model_validate({"data": {"train": lines}, "model": {"base": "base"}})
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / f".run.{NO_PROCESS}.tmp.json").write_text("{")  # killed at its beginning
+    run = open_run(tmp_path / "run", recipe)
+    assert [path.name for path in run.folder.iterdir()] == ["run.json"]
+    kept = run.checkpoints / "step-0000001"
+    living = run.checkpoints / f".step-0000003.{os.getpid()}.tmp"
+    for folder in (kept, living, run.checkpoints / f".step-0000002.{NO_PROCESS}.tmp"):
+        folder.mkdir(parents=True)
+        (folder / "weights.safetensors").write_bytes(b"half")
+    open_run(tmp_path / "run", recipe)
+    assert sorted(run.checkpoints.iterdir()) == [living, kept]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".notes").touch()
+    with pytest.raises(InputError, match="other' exists already, and nothing is overwritten"):
+        open_run(tmp_path / "other", recipe)
 
 
 def test_examples_are_read_from_all_three_forms(tmp_path):

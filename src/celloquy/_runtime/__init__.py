@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from celloquy._runtime._cache_folder import cache_folder
+from celloquy._runtime._counts import count_of
 from celloquy._runtime._devices import pick_device, pick_precision, processor
 from celloquy._runtime._drain import Drain
 from celloquy._runtime._extras import is_installed, require
-from celloquy._runtime._files import atomic_path, refuse_existing, sha256_of
+from celloquy._runtime._files import (
+    atomic_path,
+    left_over,
+    refuse_existing,
+    remove_left_over,
+    sha256_of,
+)
 from celloquy._runtime._progress import Progress
 from celloquy._runtime._registry import Registry, closest
 from celloquy._runtime._seeds import rng_for
@@ -30,12 +37,15 @@ __all__ = [
     "atomic_path",
     "cache_folder",
     "closest",
+    "count_of",
     "finished_parts",
     "is_installed",
+    "left_over",
     "pick_device",
     "pick_precision",
     "processor",
     "refuse_existing",
+    "remove_left_over",
     "require",
     "rng_for",
     "run_shards",

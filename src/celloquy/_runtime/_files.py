@@ -140,6 +140,34 @@ def _remove_left_over(path: Path) -> None:
                 _remove(other)
 
 
+def left_over(folder: Path) -> list[Path]:
+    """Name what killed processes of this machine left in a folder under temporary names.
+
+    Parameters
+    ----------
+    folder
+        The folder; it may be missing.
+    """
+    name = re.compile(r"\..+\.(\d+)\.tmp(\..+)?")
+    found = [(path, name.fullmatch(path.name)) for path in sorted(folder.glob(".*.tmp*"))]
+    return [path for path, told in found if told and not is_running(int(told[1]))]
+
+
+def remove_left_over(folder: Path) -> None:
+    """Remove what killed processes of this machine left in a folder under temporary names.
+
+    For folders that one process at a time writes to: what a process of another machine is
+    writing looks the same.
+
+    Parameters
+    ----------
+    folder
+        The folder; it may be missing.
+    """
+    for path in left_over(folder):
+        _remove(path)
+
+
 def is_running(process: int) -> bool:
     """Say whether a process of this machine is running; yes where that cannot be asked."""
     if os.name != "posix":  # elsewhere signal 0 is not a question

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import re
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from celloquy._runtime._files import atomic_path, is_running, sha256_of
+from celloquy._runtime._files import atomic_path, remove_left_over, sha256_of
 from celloquy._runtime._seeds import rng_for
 from celloquy.errors import InputError
 
@@ -201,7 +200,7 @@ def run_shards(
     _begin(plan, folder, overwrite=overwrite)
     with _at_work(plan, folder):
         if select is None:
-            _sweep(folder)
+            remove_left_over(folder)
         done = {part.shard.number: part for part in _finished(plan, folder, chosen)}
         todo = [shard for shard in chosen if shard.number not in done]
         call = partial(_do, plan=plan, work=work, folder=folder)
@@ -424,11 +423,3 @@ def _finished(plan: ShardPlan, folder: Path, shards: Sequence[Shard]) -> Iterato
             continue
         if is_done:
             yield Part(shard, path, held["rows"], held["sha256"], held["facts"])
-
-
-def _sweep(folder: Path) -> None:
-    """Remove temporary files that killed processes of this machine left."""
-    for path in folder.glob(".*.tmp*"):
-        found = re.fullmatch(r"\..+\.(\d+)\.tmp(\..+)?", path.name)
-        if found and not is_running(int(found[1])):
-            path.unlink(missing_ok=True)

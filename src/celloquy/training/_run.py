@@ -13,7 +13,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from celloquy._runtime import atomic_path, processor, refuse_existing, sha256_of
+from celloquy._runtime import (
+    atomic_path,
+    left_over,
+    processor,
+    refuse_existing,
+    remove_left_over,
+    sha256_of,
+)
 from celloquy.errors import InputError
 from celloquy.training._recipe_train import changed_keys
 
@@ -140,13 +147,16 @@ def open_run(out: Path, recipe: TrainRecipe, *, overwrite: bool = False) -> RunF
                 raise
             shutil.rmtree(out)  # it ended before its first step: a mended recipe begins anew
         else:
+            for folder in (out, run.checkpoints, run.examples):
+                remove_left_over(folder)
             return run
-    if out.is_dir() and any(p.name != "examples" for p in out.iterdir()):
+    if out.is_dir() and {*out.iterdir()} - {run.examples, *left_over(out)}:
         refuse_existing(out, overwrite=False)
     if not out.is_dir():
         refuse_existing(out, overwrite=False)
         out.mkdir()
     run.write_record(new_record(recipe))
+    remove_left_over(out)
     return run
 
 
