@@ -53,7 +53,7 @@ def test_files_of_another_project_are_imported(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     said = run("import", tmp_path, "--out", out).stdout
-    assert said == f"types.json (cell2sentence): 1 templates → {out / 'types.yaml'}\n"
+    assert said == f"types.json (cell2sentence): 1 template → {out / 'types.yaml'}\n"
     with pytest.raises(InputError, match="exists already"):
         run("import", tmp_path, "--out", out)
     found = json.loads(run("import", tmp_path, "--out", out, "--overwrite", "--json").stdout)

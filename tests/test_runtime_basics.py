@@ -24,6 +24,7 @@ from celloquy._runtime import (
     Registry,
     atomic_path,
     closest,
+    count_of,
     is_installed,
     refuse_existing,
     require,
@@ -284,3 +285,27 @@ def test_a_terminal_sees_the_line_move_and_then_the_summary():
 )
 def test_times_are_written_as_people_say_them(seconds, spoken):
     assert _spoken(seconds) == spoken
+
+
+@pytest.mark.parametrize(
+    ("n", "things", "said"),
+    [
+        (1, "cells", "1 cell"),
+        (0, "cells", "0 cells"),
+        (1_200, "genes", "1,200 genes"),
+        (1, "expressed genes", "1 expressed gene"),
+        (1, "blocks of cells", "1 block of cells"),
+        (1, "batches", "1 batch"),
+        (1, "suites", "1 suite"),
+        (1, "studies", "1 study"),
+    ],
+)
+def test_one_thing_is_told_in_the_singular(n, things, said):
+    assert count_of(n, things) == said
+
+
+def test_the_summary_of_one_cell_says_cell():
+    out = io.StringIO()
+    with Progress(1, unit="cells", stream=out) as progress:
+        progress.advance(1)
+    assert out.getvalue() == "1 cell in 0 s\n"

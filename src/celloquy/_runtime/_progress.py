@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
+from celloquy._runtime._counts import count_of
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -75,7 +77,7 @@ class Progress:
             self._bar.stop()
         if error is None:
             seconds = time.monotonic() - self._began
-            done = f"{self._done:,} {self._unit} in {_spoken(seconds)}"
+            done = f"{count_of(self._done, self._unit)} in {_spoken(seconds)}"
             if self._done < self._total:
                 done += f", {self._total - self._done:,} done before"
             self._stream.write(" · ".join([done, *self._notes]) + "\n")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from celloquy._runtime import count_of
 from celloquy.evaluation import (
     data_folder,
     known_suites,
@@ -83,7 +84,7 @@ def measure_suite(
             typer.echo(f"  {number_with_interval(row, headline)}  {row['title']}")
     for answer in report.answers:
         typer.echo(f"{answer.lm}, {answer.kind}: {answer.sentences()[0]}")
-    typer.echo(f"{len(records)} results · {', '.join(map(str, written))}", err=True)
+    typer.echo(f"{count_of(len(records), 'results')} · {', '.join(map(str, written))}", err=True)
     return report
 
 
@@ -125,7 +126,7 @@ def measure_all(
         )  # fmt: skip
     command = _command(ALL, lms=lms, small=small, options=options)
     written = write_index(make_index(reports, command=command), out)
-    typer.echo(f"{len(reports)} suites · {', '.join(map(str, written))}", err=True)
+    typer.echo(f"{count_of(len(reports), 'suites')} · {', '.join(map(str, written))}", err=True)
 
 
 def _suite(source: str, *, small: bool) -> Suite:

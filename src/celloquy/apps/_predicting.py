@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
-from celloquy._runtime import refuse_existing
+from celloquy._runtime import count_of, refuse_existing
 from celloquy.errors import InputError
 from celloquy.io import open_stream, refuse_taken
 from celloquy.learn import measure_reliability
@@ -102,7 +102,8 @@ def _calibration(wishes: Wishes, lm: LanguageModel, options: PredictOptions) -> 
         wishes.calibrate_on, wishes.task, lm=lm, labels=wishes.labels, label_key=wishes.label_key,
         out=wishes.calibration, overwrite=wishes.overwrite, options=options,
     )  # fmt: skip
-    typer.echo(f"temperature {made.temperature:.3g}, fitted on {made.n_cells:,} cells", err=True)
+    cells = count_of(made.n_cells, "cells")
+    typer.echo(f"temperature {made.temperature:.3g}, fitted on {cells}", err=True)
     return made
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from celloquy._runtime import count_of
+
 if TYPE_CHECKING:
     from celloquy.checks._kinds import SlotKind
 
@@ -110,7 +112,8 @@ class CheckReport:
         return {"schema": 1, "ok": self.ok, **asdict(self)}
 
     def __str__(self) -> str:
-        lines = [f"{self.source}: {self.n_obs:,} cells, {self.n_vars:,} genes, {self._species()}"]
+        size = f"{count_of(self.n_obs, 'cells')}, {count_of(self.n_vars, 'genes')}"
+        lines = [f"{self.source}: {size}, {self._species()}"]
         lines += [_slot_line(slot) for slot in self.slots]
         lines += self._fact_lines()
         for severity, heading in HEADINGS.items():

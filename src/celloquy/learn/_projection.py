@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from celloquy._runtime import count_of
 from celloquy.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ class Projection:
 
     def __str__(self) -> str:
         """Say what was fitted on what."""
-        batches = f" in {len(self.batches):,} batches" if self.batches else ""
-        left = f"; {self.n_left_out:,} cells left out" if self.n_left_out else ""
+        batches = f" in {count_of(len(self.batches), 'batches')}" if self.batches else ""
+        left = f"; {count_of(self.n_left_out, 'cells')} left out" if self.n_left_out else ""
         return (
-            f"{self.components.shape[1]:,} dimensions to {len(self.components):,}, from "
-            f"{self.n_cells:,} cells of {len(self.labels):,} labels{batches}{left}"
+            f"{count_of(self.components.shape[1], 'dimensions')} to {len(self.components):,}, from "
+            f"{count_of(self.n_cells, 'cells')} of {len(self.labels):,} labels{batches}{left}"
         )
 
     @property

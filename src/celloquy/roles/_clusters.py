@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from celloquy._runtime import count_of
 from celloquy.errors import InputError
 from celloquy.io import Results, add_results, refuse_taken, write_annotated
 from celloquy.knowledge import is_mitochondrial, is_ribosomal
@@ -109,7 +110,8 @@ class NamedClusters:
         others = ", the others unknown" if n_named < len(self.table) else ""
         lines = [f"{len(self.table)} clusters · {n_named} named{others}"]
         lines += [
-            f"  {row['cluster']}: {row['name']} ({row['n_cells']:,} cells; {row['decided_by']})"
+            f"  {row['cluster']}: {row['name']} ({count_of(row['n_cells'], 'cells')}; "
+            f"{row['decided_by']})"
             for row in self.table.to_dict("records")
         ]
         if len(self.disagreements):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from celloquy._runtime import count_of
 from celloquy.errors import InputError
 from celloquy.roles._asking import prepare
 from celloquy.roles._cells import open_cells
@@ -45,9 +46,10 @@ class PredictionPlan:
     """What would be sent to a server, to whom and at what cost; empty for a local model."""
 
     def __str__(self) -> str:
-        cut = f"{self.n_genes_cut:,} genes of {self.n_prompts_cut:,} prompts would not fit"
+        genes = count_of(self.n_genes_cut, "genes")
+        cut = f"{genes} of {count_of(self.n_prompts_cut, 'prompts')} would not fit"
         said = [
-            f"{self.n_prompts:,} prompts of {self.n_prompt_tokens:,} tokens, and the "
+            f"{count_of(self.n_prompts, 'prompts')} of {self.n_prompt_tokens:,} tokens, and the "
             f"{len(self.labels):,} labels of {self.n_answer_tokens:,} tokens on top of each",
             cut if self.n_genes_cut else "all genes that are named fit",
         ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from celloquy._runtime import count_of
 from celloquy.learn import UNKNOWN, answer_probabilities, roll_up, top_answers
 from celloquy.roles._unknown import as_column, packed, reasons, unpacked
 
@@ -214,13 +215,13 @@ class Predicted:
         counts = self.labels.value_counts()
         n_cells = int((self.table[f"{self.key}_genes_cut"] > 0).sum())
         others = ", the others unknown" if self.coverage < 1 else ""
-        lines = [f"{len(self.table):,} cells · {self.coverage:.1%} labelled{others}"]
+        n_obs = count_of(len(self.table), "cells")
+        lines = [f"{n_obs} · {self.coverage:.1%} labelled{others}"]
         lines += [f"unknown as {why}: {n:,}" for why, n in self.record["unknown_because"].items()]
         if n_cells:
             n_genes = int(self.record["n_genes_cut"])
-            lines.append(
-                f"{n_genes:,} genes of {n_cells:,} cells did not fit into the model's tokens"
-            )
+            cut = f"{count_of(n_genes, 'genes')} of {count_of(n_cells, 'cells')}"
+            lines.append(f"{cut} did not fit into the model's tokens")
         if self.record["note"]:
             lines.append(str(self.record["note"]))
         lines += [f"  {label}: {n:,}" for label, n in counts.items() if n]

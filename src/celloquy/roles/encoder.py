@@ -13,6 +13,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
+from celloquy._runtime import count_of
 from celloquy.errors import InputError
 from celloquy.io import Results, add_results, refuse_taken, write_annotated
 from celloquy.learn import weighted_gene_vectors
@@ -98,11 +99,12 @@ class Encoding:
 
     def __str__(self) -> str:
         cut = int((self.n_cut > 0).sum())
-        said = f"; of {cut:,} cells some named genes did not fit" if cut else ""
+        said = f"; of {count_of(cut, 'cells')} some named genes did not fit" if cut else ""
         projected = self.record.get("projection")
         if projected is not None:
-            said = f", projected to {projected['n_components']} dimensions{said}"
-        return f"{len(self.n_cut):,} cells in obsm[{self.key!r}] by {self.record['lm']}{said}"
+            said = f", projected to {count_of(projected['n_components'], 'dimensions')}{said}"
+        n_cells = count_of(len(self.n_cut), "cells")
+        return f"{n_cells} in obsm[{self.key!r}] by {self.record['lm']}{said}"
 
 
 def encode(

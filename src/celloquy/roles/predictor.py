@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from celloquy._runtime import count_of
 from celloquy.errors import InputError
 from celloquy.io import Results, add_results, refuse_taken, write_annotated
 from celloquy.learn import UNKNOWN, Overlap, Predictions, Recipe, Reference, majority
@@ -86,7 +87,7 @@ class Annotation:
         others = ", the others unknown" if self.coverage < 1 else ""
         fitted = "fitted anew on the shared genes" if overlap.refitted else "as it was fitted"
         lines = [
-            f"{len(self.table):,} cells · {self.coverage:.1%} labelled{others}",
+            f"{count_of(len(self.table), 'cells')} · {self.coverage:.1%} labelled{others}",
             f"{overlap.n_shared:,} of the reference's {overlap.n_genes:,} genes are measured "
             f"({overlap.share_of_expression:.1%} of its expression); reference {fitted}",
         ]

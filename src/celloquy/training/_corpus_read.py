@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from celloquy._runtime import closest
+from celloquy._runtime import closest, count_of
 from celloquy.errors import InputError
 from celloquy.tasks import load_task
 from celloquy.text import Names, Text, Vocabulary
@@ -114,7 +114,7 @@ class Corpus:
             by_task = self.counts.get(part, {})
             said = ", ".join(f"{name} {n:,}" for name, n in by_task.items())
             if by_task:
-                lines.append(f"{part}: {sum(by_task.values()):,} examples ({said})")
+                lines.append(f"{part}: {count_of(sum(by_task.values()), 'examples')} ({said})")
         return "\n".join(lines)
 
     def files(self, part: str = "train") -> list[Path]:

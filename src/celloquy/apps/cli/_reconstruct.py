@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from celloquy._runtime import refuse_existing
+from celloquy._runtime import count_of, refuse_existing
 from celloquy.apps.cli._options import Out, Overwrite
 
 
@@ -38,4 +38,7 @@ def reconstruct(
     write_h5ad(adata, out, overwrite=overwrite)
     for warning in caught:
         typer.echo(f"warning: {warning.message}", err=True)
-    typer.echo(f"{adata.n_obs:,} cells × {adata.n_vars:,} genes · {out.name}", err=True)
+    typer.echo(
+        f"{count_of(adata.n_obs, 'cells')} × {count_of(adata.n_vars, 'genes')} · {out.name}",
+        err=True,
+    )

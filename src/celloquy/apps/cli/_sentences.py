@@ -56,6 +56,7 @@ def sentences(
     The Parquet file holds the text, the genes as numbers, obs, and a record of how it was
     made. A run that was killed goes on where it stopped.
     """
+    from celloquy._runtime import count_of
     from celloquy.text import GeneOptions, WriteOptions, write_sentences
 
     genes = GeneOptions(
@@ -80,7 +81,10 @@ def sentences(
         files=WriteOptions(values=values, overwrite=overwrite, progress=True),
     )
     typer.echo(
-        f"{written.n_obs:,} sentences name {written.n_genes_named:,} genes; "
-        f"{written.n_genes_cut:,} expressed genes of {written.n_cells_cut:,} cells are not named",
+        f"{count_of(written.n_obs, 'sentences')} {'names' if written.n_obs == 1 else 'name'} "
+        f"{count_of(written.n_genes_named, 'genes')}; "
+        f"{count_of(written.n_genes_cut, 'expressed genes')} of "
+        f"{count_of(written.n_cells_cut, 'cells')} "
+        f"{'is' if written.n_genes_cut == 1 else 'are'} not named",
         err=True,
     )

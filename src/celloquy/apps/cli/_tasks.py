@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from celloquy._runtime import count_of
 from celloquy.apps.cli._options import Json, Overwrite
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def validate(
         return
     inputs = ", ".join(given.name for given in task.asked_for) or "nothing"
     n = len(task.templates)
-    typer.echo(f"{file}: fine · {task.name} · {n} templates · asks about {inputs}")
+    typer.echo(f"{file}: fine · {task.name} · {count_of(n, 'templates')} · asks about {inputs}")
 
 
 @tasks.command("import")
@@ -89,7 +90,7 @@ def import_files(
         return
     for one in done:
         what = "templates" if one.form == "cell2sentence" else "examples"
-        typer.echo(f"{one.source.name} ({one.form}): {one.n} {what} → {one.target}")
+        typer.echo(f"{one.source.name} ({one.form}): {count_of(one.n, what)} → {one.target}")
 
 
 def _summary(task: Task) -> dict[str, object]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from celloquy._runtime import count_of
+
 if TYPE_CHECKING:
     from celloquy.training import TrainingResult
 
@@ -28,7 +30,7 @@ def tell(result: TrainingResult, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(asdict(result), default=str))
         return
-    typer.echo(f"{result.steps:,} steps; the model is in {result.model}")
+    typer.echo(f"{count_of(result.steps, 'steps')}; the model is in {result.model}")
     if result.best_step is not None:
         typer.echo(f"best at step {result.best_step:,}: validation loss {result.loss:.4f}")
     for task, metrics in result.metrics.items():
