@@ -131,6 +131,19 @@ def test_options_of_genes_reach_the_sentences(cells, tmp_path):
     assert len(words) == int((counts > 2).to_numpy().sum())
 
 
+def test_sentences_of_ensembl_ids_warn_unless_ids_are_asked_for(cells, tmp_path):
+    adata = ad.read_h5ad(cells)[:1].copy()
+    adata.var_names = [f"ENSG{i:011d}.4" for i in range(adata.n_vars)]
+    adata.write_h5ad(tmp_path / "ids.h5ad")
+    with pytest.warns(UserWarning, match=r"genes of 'ids\.h5ad' are named by Ensembl ids"):
+        told = done("sentences", tmp_path / "ids.h5ad", "-o", tmp_path / "s.parquet").stderr
+    assert "\n1 sentence names " in told
+    out = tmp_path / "t.parquet"
+    told = done("sentences", tmp_path / "ids.h5ad", "-o", out, "--to", "ensembl").stderr
+    assert "warning" not in told
+    assert "." not in read_sentences(out).text.iloc[0]
+
+
 def test_sentences_with_values_come_back_as_they_were(cells, tmp_path):
     done("sentences", cells, "-o", tmp_path / "s.parquet", "--n-top-genes", 0, "--values")
     result = done("reconstruct", tmp_path / "s.parquet", "-o", tmp_path / "back.h5ad")
