@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from celloquy.training import read_training_examples, train
 from celloquy.training._checkpoints import newest_checkpoint, write_checkpoint
 from celloquy.training._optimiser import learning_rate
 from celloquy.training._recipe_train import OptimiserPart, TrainRecipe
-from celloquy.training._run import open_run
+from celloquy.training._run import RunFolder, open_run
 from training_runs import write_lines, write_setting
 
 NO_PROCESS = 999_999_999
@@ -51,6 +52,24 @@ def test_what_killed_processes_left_of_a_run_is_removed_when_it_goes_on(tmp_path
     (tmp_path / "other" / ".notes").touch()
     with pytest.raises(InputError, match="other' exists already, and nothing is overwritten"):
         open_run(tmp_path / "other", recipe)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a limit of file sizes stands for a full disk")
+def test_a_log_on_a_full_disk_is_told_and_read_up_to_its_last_whole_line(tmp_path):
+    import resource
+
+    run = RunFolder(tmp_path)
+    run.log({"step": 1})
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (run.log_file.stat().st_size + 5, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"full: '.*log\.jsonl' takes no line more"):
+            run.log({"step": 2})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert run.lines() == [{"step": 1}]
 
 
 def test_examples_are_read_from_all_three_forms(tmp_path):

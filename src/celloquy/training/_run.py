@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import platform
 import shutil
@@ -95,9 +96,24 @@ class RunFolder:
             temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
     def log(self, line: Mapping[str, Any]) -> None:
-        """Add a line to the log."""
-        with self.log_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        """Add a line to the log.
+
+        Raises
+        ------
+        InputError
+            If the disk is full.
+        OSError
+            If the operating system refused for another reason.
+        """
+        try:
+            with self.log_file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+                raise
+            msg = f"The disk or quota is full: '{self.log_file}' takes no line more."
+            hint = "free some space and start again: the run goes on from its last checkpoint."
+            raise InputError(msg, hint=hint) from error
 
     def lines(self) -> list[dict[str, Any]]:
         """Read the log; a last line that was cut short is left out."""
