@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anndata as ad
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from celloquy.lm import load_lm
 from celloquy.lm._fake import ScriptedModel
 from celloquy.roles import GenerateOptions, generate, plan_generation
 from celloquy.roles._generate_chosen import seeds_of
+from celloquy.tasks import load_task, write_task
 from celloquy.text import RankCurve, sentences
 from decoder_models import GENES, make_decoder, write_decoder, write_seq2seq
 from labelled_cells import TYPES
@@ -259,6 +262,19 @@ def test_parts_of_another_run_are_refused_and_a_plan_without_parts_is_none(tmp_p
         made(says("CD4"), seed=2, **options)
 
 
+def test_a_run_that_is_refused_leaves_another_at_work_alone(tmp_path):
+    out = tmp_path / "new.h5ad"
+    options = {"n": 1, "is_constrained": False, "out": out}
+
+    def answer(_):
+        with pytest.raises(InputError, match=r"`limits\.temperature` was 1\.0 and is 0\.5"):
+            made(says("CD4"), temperature=0.5, **options)
+        return "CD4"
+
+    assert made(ScriptedModel(answer=answer), **options).n_obs == 1
+    assert out.is_file()
+
+
 def test_genes_come_from_a_file_or_the_checkpoint_and_are_never_invented(tmp_path, lm):
     path = tmp_path / "genes.txt"
     path.write_text("\n".join(GENES) + "\n", encoding="utf-8")
@@ -414,6 +430,43 @@ def test_a_dry_run_shows_what_cells_are_guided_away_from(lm):
 def test_a_task_without_a_contrast_cannot_be_guided(lm):
     with pytest.raises(InputError, match="'random_cell' names no contrast, so that its cells"):
         made(lm, "random_cell", {}, guidance_scale=2.0)
+
+
+def with_contrast(folder, contrast):
+    """Give the file of a task like `pseudo_cell` that names another contrast."""
+    path = folder / "mine.yaml"
+    write_task(replace(load_task("pseudo_cell"), contrast=contrast), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("contrast", "message"),
+    [
+        ("random_cel", r"'random_cel' of task 'pseudo_cell' cannot be read: There is no task"),
+        ("other.yaml", r"'other.yaml' of task 'pseudo_cell' cannot be read: There is no file"),
+        (
+            "cell_type",
+            r"'cell_type' of task 'pseudo_cell' is answered with a label, and not with genes",
+        ),
+        ("perturbation_response", r"needs a value for 'cell_sentence', which is no input"),
+    ],
+)
+def test_a_contrast_that_cannot_be_asked_is_refused(lm, tmp_path, contrast, message):
+    with pytest.raises(InputError, match=message):
+        made(lm, with_contrast(tmp_path, contrast), guidance_scale=2.0)
+
+
+def test_a_contrast_is_found_beside_its_task_and_another_one_is_another_run(lm, tmp_path):
+    whole = load_task("random_cell")
+    write_task(whole, tmp_path / "other.yaml")
+    task = with_contrast(tmp_path, "other.yaml")
+    cells = made(lm, task, guidance_scale=2.0)
+    said = {"name": "random_cell", "sha256": whole.sha256, "template": 0}
+    assert cells.uns["celloquy_generate"]["contrast"] == said
+    write_task(replace(whole, note="changed"), tmp_path / "other.yaml", overwrite=True)
+    other = made(lm, task, guidance_scale=2.0).uns["celloquy_generate"]
+    assert other["contrast"]["sha256"] != said["sha256"]
+    assert other["task"] == cells.uns["celloquy_generate"]["task"]
 
 
 def test_a_rule_cannot_be_guided():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from celloquy.errors import InputError
@@ -35,6 +36,10 @@ class Contrast:
         told = {name: value for name, value in values.items() if name in own}
         return self.task.prompt(told, template=self.template)
 
+    def record(self) -> dict[str, str | int]:
+        """Say which question it is, in plain values."""
+        return {"name": self.task.name, "sha256": self.task.sha256, "template": self.template}
+
 
 def guide(
     options: GenerateOptions, task: Task, lm: LanguageModel
@@ -57,7 +62,7 @@ def guide(
     Raises
     ------
     InputError
-        If guidance is asked for, and the task has no contrast.
+        If guidance is asked for, and the task has no contrast, or one that cannot be asked.
     """
     reading = reading_of(lm)
     best = {} if reading is None else reading.drawing.get(task.name, {})
@@ -71,9 +76,36 @@ def guide(
         msg = f"Task {task.name!r} names no contrast, so that its cells cannot be guided."
         hint = "leave `guidance_scale` out, or take a task with `contrast:`, such as `pseudo_cell`."
         raise InputError(msg, hint=hint)
-    contrast = load_task(task.contrast)
+    contrast = _contrast_of(task)
     taught = {} if reading is None else reading.templates
     if taught and contrast.name not in taught:
         said = f"'{lm.name}' was never taught the task {contrast.name!r}, which guides its cells."
         warnings.warn(said, stacklevel=3)
     return options, Contrast(contrast, taught.get(contrast.name, 0))
+
+
+def _contrast_of(task: Task) -> Task:
+    """Load the contrast of a task; a file is looked for from the task's own folder on.
+
+    Raises
+    ------
+    InputError
+        If there is none, it is not answered with genes, or needs what the task is not asked with.
+    """
+    path = Path(task.source).parent / task.contrast
+    said = f"The contrast {task.contrast!r} of task {task.name!r}"
+    try:
+        found = load_task(path if path.suffix else task.contrast)
+    except InputError as error:
+        msg = f"{said} cannot be read: {error}"
+        raise InputError(msg, hint=error.hint) from error
+    if found.answer.kind != task.answer.kind:
+        msg = f"{said} is answered with a {found.answer.kind}, and not with {task.answer.kind}."
+        raise InputError(msg, hint="name a task that asks for the genes of a cell.")
+    known = {one.name for one in task.asked_for}
+    needed = (one.name for one in found.asked_for if one.default is None)
+    missing = next((name for name in needed if name not in known), None)
+    if missing is not None:
+        msg = f"{said} needs a value for {missing!r}, which is no input of that task."
+        raise InputError(msg, hint="give that input a default, or name another `contrast:`.")
+    return found

@@ -73,7 +73,8 @@ class Wanted:
         """Give what some answers are guided away from; `None` without guidance."""
         if self.contrast is None:
             return None
-        return [self.contrast.prompt(self._values(answer)) for answer in answers]
+        values = (self.task.complete(self._values(answer)) for answer in answers)
+        return [self.contrast.prompt(one) for one in values]
 
     def _values(self, answer: int) -> dict[str, Any]:
         values: dict[str, Any] = {name: said[answer] for name, said in self.fields.items()}

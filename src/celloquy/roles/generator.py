@@ -179,7 +179,12 @@ def _collect(
     )  # fmt: skip
 
     def work(shard: Shard, path: Path) -> ShardResult:
-        made = _write(wanted, range(shard.start, shard.stop), seed=seed)
+        try:
+            made = _write(wanted, range(shard.start, shard.stop), seed=seed)
+        except InputError:
+            if not any(folder.glob("*.jsonl")):  # nothing to go on from
+                discard_parts(out)
+            raise
         lines = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in made)
         path.write_text(lines, encoding="utf-8")
         return ShardResult(len(made))
@@ -187,15 +192,10 @@ def _collect(
     place = Path(out)
     folder = place.with_name(f"{place.name}.parts")
     with Progress(wanted.n, unit="cells") as progress:
-        try:
-            parts = run_shards(
-                plan, work, folder=folder, overwrite=overwrite,
-                on_part=lambda part: progress.advance(part.rows),
-            )  # fmt: skip
-        except InputError:
-            if not any(folder.glob("*.jsonl")):  # nothing to go on from: the next run is free
-                discard_parts(out)
-            raise
+        parts = run_shards(
+            plan, work, folder=folder, overwrite=overwrite,
+            on_part=lambda part: progress.advance(part.rows),
+        )  # fmt: skip
         progress.note(place.name)
     # not `splitlines`: an answer may hold other marks of a line's end
     lines = (line for part in parts for line in part.path.read_text("utf-8").split("\n"))
@@ -231,5 +231,6 @@ def _record(wanted: Wanted, seed: int) -> dict[str, Any]:
         | {name: value for name, value in drawn.items() if value is not None},
         "genes": {"n": len(wanted.vocabulary), "fingerprint": wanted.vocabulary.fingerprint},
         "has_control": bool(wanted.controls),
+        **({} if wanted.contrast is None else {"contrast": wanted.contrast.record()}),
         **record_of_reading(wanted.lm),
     }
