@@ -139,7 +139,7 @@ def _checked(said: dict[str, Any], folder: Path) -> CellReading:
     said["labels"] = {str(task): tuple(map(str, one)) for task, one in said["labels"].items()}
     said["templates"] = {str(task): int(one) for task, one in said["templates"].items()}
     said["drawing"] = {
-        str(task): {str(name): float(value) for name, value in one.items()}
+        str(task): {str(name): _drawn_by(name, value) for name, value in one.items()}
         for task, one in said.get("drawing", {}).items()
     }
     said["organisms"] = tuple(map(str, said.get("organisms", ())))
@@ -150,3 +150,18 @@ def _checked(said: dict[str, Any], folder: Path) -> CellReading:
         msg = f"genes is {said['genes']!r}, no file beside it"
         raise ValueError(msg)
     return CellReading(**said, folder=folder)
+
+
+def _drawn_by(name: str, value: Any) -> float:  # noqa: ANN401 (whatever a file says)
+    """Read a number that cells are drawn by.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or below 0.
+    """
+    found = float(value)
+    if not 0 <= found < float("inf"):
+        msg = f"{name} is {value!r}"
+        raise ValueError(msg)
+    return found
