@@ -164,3 +164,14 @@ def test_vectors_are_means_over_the_tokens_of_the_genes_that_the_model_would_be_
     assert vectors.any(axis=1).tolist() == [row != 2 for row in range(12)]
     with pytest.warns(UserWarning, match="taught otherwise: it is asked with `n_top_genes=5`"):
         cq.encode(cells.copy(), options=EncodeOptions(text=TextSource(lm=lm, n_top_genes=5)))
+
+
+def test_a_cell_of_which_no_gene_is_read_is_unknown_whatever_the_model_says(lm, cells):
+    two = cells[:2].copy()
+    two.X = two.X.copy()
+    two.X.data[: two.X.indptr[1]] = 0
+    options = PredictOptions(min_score=0.0)
+    found = cq.predict(two, "cell_type", lm=lm, labels=list(TYPES[:2]), options=options)
+    assert found.labels.iloc[0] == "unknown"
+    assert found.labels.iloc[1] in TYPES
+    assert found.record["unknown_because"] == {"no gene of the cell is read": 1}

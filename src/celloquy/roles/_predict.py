@@ -164,7 +164,7 @@ def _asked(rows: Rows, asking: Asking, reading: Reading) -> Work:
             plan = asking.lm.plan(asked.prompts, n_answer_tokens=room)
             scores = asking.lm.score(plan, answers, best_only=reading.best_only)
         return {
-            **reading.read(scores),
+            **reading.read(scores, is_empty=asked.is_empty),
             "n_cut": plan.n_names_cut.astype(np.int32),
             "n_tokens": plan.n_tokens.astype(np.int32),
         }

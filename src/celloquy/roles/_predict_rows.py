@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import pandas as pd
 
 from celloquy.roles._asking import names_of
@@ -17,7 +18,6 @@ from celloquy.roles._predict_options import PREDICT_GENES, PredictOptions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from celloquy.roles._asking import Asking
@@ -35,6 +35,11 @@ class Asked:
     """What is asked of each."""
     genes: list[list[Names]]
     """The genes of each row's cells; one cell, unless rows are groups."""
+
+    @property
+    def is_empty(self) -> NDArray[np.bool_]:
+        """Where none of a row's cells names a gene; shape ``(n,)``."""
+        return np.array([not self.n_genes(row) for row in range(len(self.genes))], dtype=np.bool_)
 
     def n_genes(self, row: int) -> int:
         """Count the genes of a row's cell; of several, of the one that has most."""

@@ -61,8 +61,16 @@ class Reading:
         """All that can be answered besides "unknown": the labels, then what lies above them."""
         return self.labels if self.ancestry is None else self.ancestry.names
 
-    def read(self, scores: Scores) -> dict[str, NDArray[Any]]:
-        """Give the answers of some prompts as arrays, one row a prompt."""
+    def read(self, scores: Scores, *, is_empty: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+        """Give the answers of some prompts as arrays, one row a prompt.
+
+        Parameters
+        ----------
+        scores
+            What the model answered.
+        is_empty
+            Where a prompt names no gene, so that its answer says nothing of the cell.
+        """
         n_top = min(max(2, self.top_n), len(self.labels))
         n = len(scores.best)
         found: dict[str, NDArray[Any]] = {
@@ -75,9 +83,10 @@ class Reading:
             found["probabilities"] = np.full((n, len(self.labels)), np.nan, dtype=np.float32)
         if not self.best_only:
             self._add_probabilities(found, scores)
+        found["code"][is_empty] = len(self.names)
         why = reasons(
             found["code"], found["score"], unknown=len(self.names), min_score=self.min_score,
-            said=getattr(scores, "why", ()),
+            said=getattr(scores, "why", ()), is_empty=is_empty,
         )  # fmt: skip
         return found | {"why": packed(why)}
 

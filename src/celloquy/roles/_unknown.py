@@ -16,10 +16,17 @@ if TYPE_CHECKING:
 
 NO_GROUP = "the cell is in no group"
 NO_ANSWER = "no answer of the set"
+NO_GENES = "no gene of the cell is read"
 
 
 def reasons(
-    codes: NDArray[Any], score: NDArray[Any], *, unknown: int, min_score: float, said: Sequence[str]
+    codes: NDArray[Any],
+    score: NDArray[Any],
+    *,
+    unknown: int,
+    min_score: float,
+    said: Sequence[str],
+    is_empty: NDArray[np.bool_],
 ) -> list[str]:
     """Say why each prompt has no label; ``""`` where it has one.
 
@@ -35,11 +42,15 @@ def reasons(
         Least probability of a label that is named.
     said
         What the model said of each prompt without an answer; empty, or length ``n``.
+    is_empty
+        Where a prompt names no gene; shape ``(n,)``.
     """
     found = []
     for row, (code, likely) in enumerate(zip(codes, score, strict=True)):
         if code != unknown:
             found.append("")
+        elif is_empty[row]:
+            found.append(NO_GENES)
         elif np.isfinite(likely):
             found.append(f"no label with a probability of {min_score:g}")
         else:
