@@ -318,3 +318,7 @@ def test_a_guidance_scale_below_nought_or_without_end_is_refused():
     for scale in (-1.0, float("inf"), float("nan")):
         with pytest.raises(InputError, match=f"`guidance_scale` must be 0 or more, got {scale}"):
             Limits(guidance_scale=scale)
+
+
+def test_no_prompts_give_no_answers():
+    assert written([], limits=Limits(max_new_tokens=3)).texts == ()

@@ -74,13 +74,13 @@ def write_rows(
     BackendError
         If one answer alone does not fit into memory.
     """
-    n = len(prompts)
-    texts = [*prompts, *contrast]
-    sides = rooms_for(texts, limits=limits, max_tokens=max_tokens).reshape(-1, n)
+    n, texts = len(prompts), [*prompts, *contrast]
+    by_side = (2 if contrast else 1, n)
+    sides = rooms_for(texts, limits=limits, max_tokens=max_tokens).reshape(by_side)
     rooms = sides.min(axis=0)
     written = Written.empty(n)
     own = np.array([seed % 2**64 for seed in seeds], dtype=np.uint64)
-    lengths = np.array([len(text) for text in texts], dtype=np.int64).reshape(-1, n).sum(axis=0)
+    lengths = np.array([len(text) for text in texts], dtype=np.int64).reshape(by_side).sum(axis=0)
     by_steps = takes_row_steps(network)
     with workers(by_steps and n >= FEW_ROWS) as pool:
         for constraint in {id(one): one for one in constraints}.values():
