@@ -469,9 +469,12 @@ def test_a_contrast_is_found_beside_its_task_and_another_one_is_another_run(lm, 
     assert other["task"] == cells.uns["celloquy_generate"]["task"]
 
 
-def test_a_rule_cannot_be_guided():
+def test_a_rule_cannot_be_guided_and_a_dry_run_says_so():
     with pytest.raises(InputError, match=r"'fake:rule' cannot be guided .`guidance_scale=2`"):
         made(says("CD3E"), guidance_scale=2.0)
+    options = GenerateOptions(guidance_scale=2.0, **OPTIONS)
+    with pytest.raises(InputError, match="'fake:rule' cannot be guided"):
+        plan_generation("pseudo_cell", {"cell_type": "B"}, lm=says("CD3E"), options=options)
 
 
 def test_a_model_says_how_its_cells_are_drawn_and_the_user_wins(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 import celloquy as cq
+from celloquy._runtime import closest
 from celloquy.errors import InputError
 from celloquy.roles import (
     EncodeOptions,
@@ -16,6 +17,7 @@ from celloquy.roles import (
     TextSource,
     plan_prediction,
 )
+from celloquy.roles._taught import _bare
 from celloquy.text import RankCurve, Vocabulary, rank_cells
 from labelled_cells import TYPES, labelled_cells
 from mini_folder import GENES, N_TOP, medians, write_mini
@@ -112,6 +114,13 @@ def test_groups_are_read_as_single_cells_are(lm, cells):
             options=PredictOptions(group_by="sample"),
         )  # fmt: skip
     assert by_hand(adata) in plan.first_prompt
+
+
+def test_labels_are_compared_without_the_word_that_most_of_them_share():
+    taught = ("KG1 cell", "natural killer cell", "B cell", "CD14 monocyte")
+    assert closest("NK cell", taught, key=_bare) == ""
+    assert closest("bcells", taught, key=_bare) == "; the closest is 'B cell'"
+    assert closest("CD14+ monocytes", taught, key=_bare) == "; the closest is 'CD14 monocyte'"
 
 
 @pytest.mark.parametrize("candidates", [1, 2])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from celloquy.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 T = TypeVar("T")
 
@@ -64,8 +64,17 @@ class Registry(Generic[T]):
         return found  # type: ignore[no-any-return]
 
 
-def closest(name: str, known: Iterable[str]) -> str:
+def closest(name: str, known: Iterable[str], *, key: Callable[[str], str] = str) -> str:
     """Name the closest known word as the end of a message, or nothing.
+
+    Parameters
+    ----------
+    name
+        What was given.
+    known
+        What there is.
+    key
+        Gives what words are compared by.
 
     Examples
     --------
@@ -74,5 +83,6 @@ def closest(name: str, known: Iterable[str]) -> str:
     >>> closest("batch", ["cell_type", "donor"])
     ''
     """
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; the closest is {near[0]!r}" if near else ""
+    by_key = {key(one): one for one in known}
+    near = difflib.get_close_matches(key(name), list(by_key), n=1, cutoff=0.6)
+    return f"; the closest is {by_key[near[0]]!r}" if near else ""

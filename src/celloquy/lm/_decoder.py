@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from celloquy.lm._hf_model import HFModel
 
@@ -26,6 +26,8 @@ class Decoder(HFModel):
 
     At equal precision a prompt's result does not depend on which others are asked with it.
     """
+
+    can_guide: ClassVar[bool] = True
 
     network: CausalNetwork
     """The network."""

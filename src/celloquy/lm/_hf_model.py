@@ -42,6 +42,9 @@ class HFModel(ABC):
     answer_shares_room: ClassVar[bool] = True
     """Whether prompt and answer together may take `max_tokens`, or the prompt alone."""
 
+    can_guide: ClassVar[bool] = False
+    """Whether answers can be drawn away from a contrast."""
+
     name: str
     """How it was asked for."""
     revision: str

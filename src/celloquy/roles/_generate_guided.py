@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from celloquy.errors import InputError
+from celloquy.lm._offers import refuse_guidance
 from celloquy.roles._taught import reading_of
 from celloquy.tasks import load_task
 
@@ -62,7 +63,8 @@ def guide(
     Raises
     ------
     InputError
-        If guidance is asked for, and the task has no contrast, or one that cannot be asked.
+        If guidance is asked for, and the model cannot be guided, or the task has no contrast, or
+        one that cannot be asked.
     """
     reading = reading_of(lm)
     best = {} if reading is None else reading.drawing.get(task.name, {})
@@ -72,6 +74,8 @@ def guide(
         options = replace(options, guidance_scale=best.get("guidance_scale", 1.0))
     if options.guidance_scale == 1:
         return options, None
+    if not getattr(lm, "can_guide", False):
+        refuse_guidance(lm.name, options.limits)
     if not task.contrast:
         msg = f"Task {task.name!r} names no contrast, so that its cells cannot be guided."
         hint = "leave `guidance_scale` out, or take a task with `contrast:`, such as `pseudo_cell`."

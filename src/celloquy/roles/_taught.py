@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -85,6 +86,11 @@ def warn_of_new_labels(lm: LanguageModel, task: str, labels: Sequence[str]) -> N
     taught = () if reading is None else reading.labels.get(task, ())
     new = [label for label in labels if label not in taught]
     if taught and new:
-        some = ", ".join(f"{label!r}{closest(label, taught)}" for label in new[:3])
+        some = ", ".join(f"{label!r}{closest(label, taught, key=_bare)}" for label in new[:3])
         said = f"'{lm.name}' was never taught {len(new):,} of the {len(labels):,} labels of "
         warnings.warn(f"{said}{task!r}: {some}. It was taught {len(taught):,}.", stacklevel=3)
+
+
+def _bare(label: str) -> str:
+    """Give a label without case and the word that most labels share."""
+    return re.sub(r"\W*cells?$", "", label.lower().strip())

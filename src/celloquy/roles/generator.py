@@ -9,7 +9,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from celloquy._runtime import Progress, ShardPlan, ShardResult, refuse_existing, run_shards
+from celloquy._runtime import (
+    Progress,
+    ShardPlan,
+    ShardResult,
+    count_of,
+    refuse_existing,
+    run_shards,
+)
 from celloquy.errors import InputError
 from celloquy.io import refuse_ending, write_h5ad
 from celloquy.roles._asking import record_of_lm, record_of_reading, said_of_server, told_where
@@ -137,7 +144,7 @@ def plan_generation(
         return str(dry_run(plan, constraint=wanted.constraint(), limits=limits, seed=first))
     most = wanted.limits.max_new_tokens
     n_answers = wanted.n * wanted.options.n_candidates
-    said = f"{n_answers:,} answers of at most {most:,} tokens; the first prompt takes "
+    said = f"{count_of(n_answers, 'answers')} of at most {most:,} tokens; the first prompt takes "
     said = f"{said}{plan.n_tokens[0]:,} tokens:\n\n{plan.texts[0]}"
     contrasts = wanted.contrasts(range(1))
     if contrasts is not None:
