@@ -59,7 +59,7 @@ def test_control_cells_are_perturbed(place, tmp_path):
 def test_a_dry_run_shows_the_first_prompt_and_writes_nothing(place, tmp_path):
     done = run(place, "--set", "cell_type=B cell", "--dry-run", "--out", tmp_path / "new.h5ad")
     assert "B cell" in done.output
-    assert "1 answers of at most 64 tokens" in done.output
+    assert "1 answer of at most 64 tokens" in done.output
     assert list(tmp_path.iterdir()) == []
 
 
