@@ -105,7 +105,7 @@ def test_the_plan_counts_the_tokens_of_all_cells(lm):
         "tissue_sample", {"tissue": "blood", "n_cells": "3"}, lm=lm,
         options=GenerateOptions(genes=GENES, n_top_genes=4, is_constrained=False),
     )  # fmt: skip
-    assert said.startswith("1 answers of at most 156 tokens")
+    assert said.startswith("1 answer of at most 156 tokens")
 
 
 def test_a_task_answered_with_labels_of_several_cells_is_told_by_predict():
