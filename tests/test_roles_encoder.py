@@ -61,6 +61,7 @@ def test_minilm_gives_every_cell_a_vector_of_length_one_in_place():
     assert str(encoding) == "6 cells in obsm['X_celloquy'] by st:minilm"
 
 
+@pytest.mark.slow
 def test_without_a_model_celloquy_mini_reads_genes_and_minilm_reads_words():
     cells = labelled_cells(2)
     cells.var_names = load_lm("celloquy-mini").vocabulary.names[: cells.n_vars]
