@@ -59,11 +59,15 @@ def test_a_model_of_any_genes_ranks_by_value():
         ({"rank_by": "mean"}, r"is damaged: n_top_genes is 100 and rank_by is 'mean'"),
         ({"n_top_genes": 0}, r"is damaged: n_top_genes is 0"),
         ({"labels": None}, r"is damaged"),
-        ({"drawing": {"pseudo_cell": {"temperature": "warm"}}}, r"is damaged: could not convert"),
-        ({"drawing": {"pseudo_cell": {"temperature": -1}}}, r"is damaged: temperature is -1"),
+        ({"drawing": {"pseudo_cell": {"temperature": "warm"}}}, r"says temperature is 'warm'; it"),
+        ({"drawing": {"pseudo_cell": {"top_p": 0.5}}}, r"`drawing` says top_p is 0.5; it takes"),
+        (
+            {"drawing": {"pseudo_cell": {"temperature": -1}}},
+            r"damaged: `drawing` says temperature is -1",
+        ),
         (
             {"drawing": {"pseudo_cell": {"guidance_scale": float("nan")}}},
-            r"is damaged: guidance_scale is nan",
+            r"is damaged: `drawing` says guidance_scale is nan",
         ),
         ({"genes": "../genes.tsv"}, r"is damaged: genes is '../genes.tsv', no file beside it"),
         ({"genes": "other.tsv"}, r"names the genes 'other.tsv', which are not beside it"),

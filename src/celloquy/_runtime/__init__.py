@@ -9,6 +9,7 @@ from celloquy._runtime._drain import Drain
 from celloquy._runtime._extras import is_installed, require
 from celloquy._runtime._files import (
     atomic_path,
+    is_full,
     left_over,
     refuse_existing,
     remove_left_over,
@@ -39,6 +40,7 @@ __all__ = [
     "closest",
     "count_of",
     "finished_parts",
+    "is_full",
     "is_installed",
     "left_over",
     "pick_device",

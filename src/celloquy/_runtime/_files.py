@@ -183,13 +183,18 @@ def is_running(process: int) -> bool:
 
 def _refusal(error: OSError, path: Path) -> InputError | None:
     """Put what the operating system refused into words, where there are some."""
-    if _has_errno(error, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if is_full(error):
         msg = f"The disk or quota is full: '{path}' was not written, and no part of it was left."
         return InputError(msg, hint="free some space, or write to another disk.")
     if _has_errno(error, errno.EACCES, errno.EROFS, errno.EPERM):
         msg = f"The folder '{path.parent}' cannot be written to."
         return InputError(msg, hint="choose a folder that you may write to.")
     return None
+
+
+def is_full(error: OSError) -> bool:
+    """Say whether the operating system refused because a disk or a quota is full."""
+    return _has_errno(error, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _has_errno(error: OSError, *codes: int) -> bool:

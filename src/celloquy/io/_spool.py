@@ -7,7 +7,6 @@ are few and in an unnamed temporary file beyond, which vanishes with the stream.
 
 from __future__ import annotations
 
-import errno
 import tempfile
 import threading
 import warnings
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
+from celloquy._runtime import is_full
 from celloquy.errors import InputError
 from celloquy.io._arrays import FlatArray, MemoryArray
 from celloquy.io._rows import CsrRows, RowBlock, canonical
@@ -76,7 +76,7 @@ class Growing:
         try:
             self._file.write(values.tobytes())
         except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            if not is_full(error):
                 raise
             msg = f"The temporary folder '{tempfile.gettempdir()}' is full; rows are kept there."
             hint = "set TMPDIR to a folder on a larger disk."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from celloquy.errors import InputError
 from celloquy.lm._answering import answer_ids, answer_room, warn_of_cuts
-from celloquy.lm._offers import refuse_verb
+from celloquy.lm._offers import refuse_guidance, refuse_verb
 from celloquy.lm._plan import fit_prompts
 from celloquy.lm._protocol import Limits, PromptPlan
 from celloquy.text import Vocabulary
@@ -279,6 +279,8 @@ class HFModel(ABC):
         if "generate" not in self.capabilities:
             refuse_verb(self.name, "generate", why=self.cannot)
         limits = limits or Limits()
+        if not self.can_guide:
+            refuse_guidance(self.name, limits)
         room = answer_room(self.format, constraint, limits, max_tokens=self.max_tokens)
         plan = self._planned(prompts, room)
         others: Sequence[NDArray[np.int32]] = ()

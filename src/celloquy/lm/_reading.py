@@ -22,6 +22,7 @@ _KEYS = (
     "n_top_genes", "n_genes", "rank_by", "genes", "organisms", "labels", "templates", "embedding",
     "drawing", "about",
 )  # fmt: skip
+_DRAWN_BY = ("temperature", "guidance_scale")
 _AGAIN = "train the model again, or copy its folder whole."
 
 
@@ -152,16 +153,16 @@ def _checked(said: dict[str, Any], folder: Path) -> CellReading:
     return CellReading(**said, folder=folder)
 
 
-def _drawn_by(name: str, value: Any) -> float:  # noqa: ANN401 (whatever a file says)
+def _drawn_by(name: str, value: object) -> float:
     """Read a number that cells are drawn by.
 
     Raises
     ------
     ValueError
-        If it is none, or below 0.
+        If nothing of that name is known, or it is no number, or below 0.
     """
-    found = float(value)
-    if not 0 <= found < float("inf"):
-        msg = f"{name} is {value!r}"
+    is_number = isinstance(value, int | float) and 0 <= value < float("inf")
+    if name not in _DRAWN_BY or not is_number:
+        msg = f"`drawing` says {name} is {value!r}; it takes {' and '.join(_DRAWN_BY)}, 0 or more"
         raise ValueError(msg)
-    return found
+    return float(str(value))

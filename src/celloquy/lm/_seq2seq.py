@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from celloquy.lm._hf_model import HFModel
-from celloquy.lm._offers import refuse_guidance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,8 +71,7 @@ class Seq2Seq(HFModel):
     ) -> Generated:
         from celloquy.lm._generate_seq2seq import generate_answers_seq2seq
 
-        if contrast:
-            refuse_guidance(self.name, limits)
+        del contrast  # guidance was refused before
         return generate_answers_seq2seq(
             self.model, ids, constraint, words=self.format, seeds=seeds, limits=limits
         )

@@ -94,7 +94,8 @@ def _contrast_of(task: Task) -> Task:
     Raises
     ------
     InputError
-        If there is none, it is not answered with genes, or needs what the task is not asked with.
+        If there is none, it asks the same, it is not answered with genes, or needs what the
+        task is not asked with.
     """
     path = Path(task.source).parent / task.contrast
     said = f"The contrast {task.contrast!r} of task {task.name!r}"
@@ -103,6 +104,9 @@ def _contrast_of(task: Task) -> Task:
     except InputError as error:
         msg = f"{said} cannot be read: {error}"
         raise InputError(msg, hint=error.hint) from error
+    if found.templates == task.templates:
+        msg = f"{said} asks in the same words, so that guidance would change nothing."
+        raise InputError(msg, hint="name the task that asks for the genes of a cell of any type.")
     if found.answer.kind != task.answer.kind:
         msg = f"{said} is answered with a {found.answer.kind}, and not with {task.answer.kind}."
         raise InputError(msg, hint="name a task that asks for the genes of a cell.")

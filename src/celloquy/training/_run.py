@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import platform
 import shutil
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from celloquy._runtime import (
     atomic_path,
+    is_full,
     left_over,
     processor,
     refuse_existing,
@@ -109,7 +109,7 @@ class RunFolder:
             with self.log_file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            if not is_full(error):
                 raise
             msg = f"The disk or quota is full: '{self.log_file}' takes no line more."
             hint = "free some space and start again: the run goes on from its last checkpoint."
