@@ -41,6 +41,8 @@ mini: .venv/installed
 
 .venv/installed-dev: .venv/installed
 	$(INSTALL) --group lint --group test
+	# apart: beside bitsandbytes, whatever imports PEFT starts three seconds later
+	$(INSTALL) --no-deps --upgrade --target .venv/four-bits bitsandbytes
 	touch $@
 
 clean:

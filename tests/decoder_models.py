@@ -30,7 +30,7 @@ FAMILIES = ("gpt2", "gpt_neox", "llama", "qwen3", "mistral", "gemma", "gemma2", 
 QUICK = ("gpt2", "gemma3")
 """Learned positions; and turned ones with windows and norms of queries."""
 Kind = Literal["bytes", "llama3", "spaces"]
-HEAD = 64
+HEAD, INNER = 64, 96
 GENES = (
     "CD3D", "CD3E", "CD3G", "CD4", "CD8A", "IL7R", "MS4A1", "CD79A", "CD79B", "NKG7", "GNLY", "LYZ",
     "S100A8", "S100A9", "FCGR3A", "PPBP", "MT-CO1", "HLA-DRA",
@@ -106,14 +106,16 @@ def make_tokenizer(kind: Kind = "bytes", *, max_tokens: int = 512, chat: str | N
     return made
 
 
-def make_config(family: str, *, vocab_size: int, max_tokens: int = 512, window: int = 8) -> Any:
+def make_config(
+    family: str, *, vocab_size: int, max_tokens: int = 512, window: int = 8, inner: int = INNER
+) -> Any:
     """Make the settings of a decoder with two layers and heads of 64 dimensions."""
     shape = {
         "vocab_size": vocab_size,
         "hidden_size": HEAD,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
-        "intermediate_size": 96,
+        "intermediate_size": inner,
         "max_position_embeddings": max_tokens,
         "bos_token_id": 0,
         "eos_token_id": 0,
@@ -154,10 +156,12 @@ def make_decoder(family: str = "llama", *, seed: int = 7, spread: float = 0.2, *
     )
 
 
-def make_seq2seq(*, vocab_size: int = 400, seed: int = 7, is_tied: bool = False) -> Any:
+def make_seq2seq(
+    *, vocab_size: int = 400, seed: int = 7, is_tied: bool = False, inner: int = INNER
+) -> Any:
     """Make a T5 with random weights in memory."""
     config = T5Config(
-        vocab_size=vocab_size, d_model=HEAD, d_kv=HEAD, d_ff=96, num_layers=2, num_heads=1,
+        vocab_size=vocab_size, d_model=HEAD, d_kv=HEAD, d_ff=inner, num_layers=2, num_heads=1,
         decoder_start_token_id=0, pad_token_id=0, eos_token_id=1, tie_word_embeddings=is_tied,
     )  # fmt: skip
     return _with_random_weights(
@@ -173,22 +177,26 @@ def write_decoder(
     max_tokens: int = 512,
     chat: str | None = None,
     seed: int = 7,
+    inner: int = INNER,
 ) -> Path:
     """Write a decoder and its tokenizer as transformers does."""
     made = make_tokenizer(tokenizer, max_tokens=max_tokens, chat=chat)
-    model = make_decoder(family, vocab_size=len(made), max_tokens=max_tokens, seed=seed)
+    shape = {"vocab_size": len(made), "max_tokens": max_tokens, "inner": inner}
+    model = make_decoder(family, seed=seed, **shape)
     model.generation_config.eos_token_id = model.config.eos_token_id = made.eos_token_id
     model.save_pretrained(folder)
     made.save_pretrained(folder)
     return folder
 
 
-def write_seq2seq(folder: Path, *, max_tokens: int = 512, seed: int = 7) -> Path:
+def write_seq2seq(
+    folder: Path, *, max_tokens: int = 512, seed: int = 7, inner: int = INNER
+) -> Path:
     """Write a T5 and a tokenizer that ends a text as T5's does."""
     made = make_tokenizer("spaces", max_tokens=max_tokens)
     made.backend_tokenizer.post_processor = processors.TemplateProcessing(
         single="$A <eos>", special_tokens=[("<eos>", 1)]
     )
-    make_seq2seq(vocab_size=len(made), seed=seed).save_pretrained(folder)
+    make_seq2seq(vocab_size=len(made), seed=seed, inner=inner).save_pretrained(folder)
     made.save_pretrained(folder)
     return folder

@@ -118,7 +118,6 @@ def test_an_example_without_an_answer_or_a_file_that_is_missing_is_told(tmp_path
         ("run.packing = true", InputError, "Packing needs a GPU with flash_attn"),
         ("run.shard = true", InputError, "With `shard = true` only the loss is measured"),
         ('run.shard = true\nevaluation.metric = "loss"', InputError, "this is one process"),
-        ('[model]\nbase = "base"\nmethod = "qlora"', MissingExtraError, "needs the package `bits"),
         ('[model]\nbase = "base"\nmax_tokens = 9999', InputError, "is 9,999, and '.*' reads 512"),
         (
             '[model]\nbase = "base"\nmethod = "lora"\n[adapter]\ntargets = ["nope"]',

@@ -6,7 +6,7 @@ import json
 import random
 from typing import TYPE_CHECKING
 
-from decoder_models import GENES, write_decoder, write_seq2seq
+from decoder_models import GENES, INNER, write_decoder, write_seq2seq
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,13 +38,15 @@ def write_lines(path: Path, lines: list[dict[str, str]]) -> Path:
     return path
 
 
-def write_setting(folder: Path, *, family: str = "llama", more: str = "", n: int = 48) -> Path:
+def write_setting(
+    folder: Path, *, family: str = "llama", more: str = "", n: int = 48, inner: int = INNER
+) -> Path:
     """Write a base, examples and a recipe; `more` is TOML that follows. Gives the recipe."""
     (folder / "base").mkdir()
     if family == "t5":
-        write_seq2seq(folder / "base")
+        write_seq2seq(folder / "base", inner=inner)
     else:
-        write_decoder(folder / "base", family=family)
+        write_decoder(folder / "base", family=family, inner=inner)
     write_lines(folder / "train.jsonl", examples(n, seed=1))
     write_lines(folder / "valid.jsonl", examples(12, seed=2))
     recipe = folder / "recipe.toml"

@@ -202,7 +202,7 @@ def _options(device: str, precision: str, prompt_format: str) -> HFOptions:
     require_backend("hf")
     if precision in {"8bit", "4bit"} and not is_installed("bitsandbytes"):
         msg = f"`precision={precision!r}` needs the package `bitsandbytes`, which is not installed."
-        raise MissingExtraError(msg, hint="pip install bitsandbytes")
+        raise MissingExtraError(msg, hint="pip install 'celloquy[quantization]'")
     return HFOptions(pick_device(device), precision, prompt_format)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from celloquy._runtime import require
 from celloquy.errors import CheckpointError
 from celloquy.lm._folder import read_json, refuse_code, weight_files
+from celloquy.lm._four_bits import suit_processor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +88,8 @@ def load_model(folder: Path, options: HFOptions, *, is_seq2seq: bool) -> Any:  #
     ------
     CheckpointError
         If transformers cannot load it, or weights are missing.
+    InputError
+        If this machine would compute it wrongly with so few bits.
     """
     transformers = require("transformers", extra="llm", why="to load a language model")
     hub_errors = require("huggingface_hub.errors", extra="llm", why="to load settings")
@@ -109,7 +113,11 @@ def load_model(folder: Path, options: HFOptions, *, is_seq2seq: bool) -> Any:  #
         raise CheckpointError(msg, hint="fetch or save the checkpoint again, with its head.")
     model.requires_grad_(requires_grad=False)
     model.eval()
-    return model if options.precision in {"8bit", "4bit"} else model.to(options.device)
+    if options.precision in {"8bit", "4bit"}:
+        if options.device == "cpu":
+            suit_processor(model)
+        return model
+    return model.to(options.device)
 
 
 def _numbers(options: HFOptions) -> dict[str, Any]:
@@ -120,6 +128,9 @@ def _numbers(options: HFOptions) -> dict[str, Any]:
     if options.precision not in {"8bit", "4bit"}:
         return {"dtype": dtype}
     transformers = require("transformers", extra="llm", why="to load a language model")
+    require("bitsandbytes", extra="quantization", why="to round weights")
+    # at every layer it would say that inputs are cast
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     is_4bit = options.precision == "4bit"
     quantization = transformers.BitsAndBytesConfig(
         load_in_4bit=is_4bit,
@@ -138,16 +149,16 @@ def _numbers(options: HFOptions) -> dict[str, Any]:
 @contextmanager
 def quiet(transformers: Any) -> Iterator[None]:  # noqa: ANN401 (a module without types)
     """Keep transformers from drawing bars and warnings while it loads, then set it back."""
-    logging = transformers.utils.logging
-    level, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    words = transformers.utils.logging
+    level, has_bars = words.get_verbosity(), words.is_progress_bar_enabled()
+    words.set_verbosity_error()
+    words.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        words.set_verbosity(level)
         if has_bars:
-            logging.enable_progress_bar()
+            words.enable_progress_bar()
 
 
 def load_tokenizer(folder: Path) -> Any:  # noqa: ANN401 (a class of transformers)

@@ -11,6 +11,7 @@ from celloquy._runtime import is_installed, require
 from celloquy.errors import CheckpointError, InputError, MissingExtraError
 from celloquy.lm._added_genes import add_genes
 from celloquy.lm._folder import find_folder, refuse_code, revision_of
+from celloquy.lm._four_bits import compute_unpacked
 from celloquy.lm._fused import fuse
 from celloquy.lm._hf import make_format
 from celloquy.lm._hf_files import (
@@ -117,8 +118,9 @@ def load_trained(recipe: TrainRecipe, *, device: str) -> TrainedModel:
         files: list[Path] = []
     else:
         files, is_seq2seq = checked(folder)
-        options = HFOptions(device, _precision(recipe, device), part.prompt_format)
+        options = HFOptions(device, _precision(recipe), part.prompt_format)
         model = load_model(folder, options, is_seq2seq=is_seq2seq)
+        compute_unpacked(model)
     is_seq2seq = bool(model.config.is_encoder_decoder)
     added = None
     if part.add_genes is not None:
@@ -174,7 +176,7 @@ def _tokens(wanted: int | None, limit: int, base: str) -> int:
     return limit if wanted is None else wanted
 
 
-def _precision(recipe: TrainRecipe, device: str) -> str:
+def _precision(recipe: TrainRecipe) -> str:
     """Say in which numbers the base's weights are kept.
 
     Weights that are trained stay in 32 bits. Under an adapter they are frozen, and may be rounded.
@@ -183,16 +185,11 @@ def _precision(recipe: TrainRecipe, device: str) -> str:
     ------
     MissingExtraError
         If four bits are asked for without bitsandbytes.
-    InputError
-        If they are asked for without a GPU.
     """
     if recipe.model.method == "qlora":
         if not is_installed("bitsandbytes"):
             msg = '`method = "qlora"` needs the package `bitsandbytes`, which is not installed.'
-            raise MissingExtraError(msg, hint='pip install bitsandbytes, or `method = "lora"`.')
-        if not device.startswith("cuda"):
-            msg = f'`method = "qlora"` needs a GPU, and this run is on {device!r}.'
-            raise InputError(msg, hint='write `method = "lora"`.')
+            raise MissingExtraError(msg, hint="pip install 'celloquy[quantization]'")
         return "4bit"
     # weights that are cut over devices are of one type; rows of genes start from all digits
     part = recipe.model
