@@ -4,15 +4,20 @@ The way of Cell2Sentence (transformers' Trainer, a collator that pads on the lef
 of the batch, logits of every token, labels of -100 on the prompt) is run beside `celloquy train`
 on the same examples: a prompt of 85 to 120 genes, a label as the answer. Networks have the shape
 of a GPT-2 of 30 million weights (batch 4) and of GPT-2 small (batch 2), random weights, no
-dropout, so that losses can be compared. Tokens of padding do not count.
+dropout, so that losses can be compared. Tokens of padding do not count. Each way runs in a
+process of its own, one after the other, in rounds; medians are told.
 
-    python benchmarks/training.py [30M | small] [--steps 3]
+    python benchmarks/training.py [30M | small] [--steps 5] [--rounds 3]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
+import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -34,6 +39,7 @@ WAYS = {
     "length groups, fp32": ("fp32", True),
     "length groups, bf16": ("bf16", True),
 }
+THEIRS = ("transformers' Trainer, padded, fp32", "transformers' Trainer, padded, bf16")
 RATE = 1e-4
 
 
@@ -78,6 +84,7 @@ def ours(work: Path, name: str, *, steps: int, batch: int) -> tuple[list[float],
         f"length_groups = {str(groups).lower()} }}\n"
     )
     out = work / f"{precision}-{groups}"
+    shutil.rmtree(out, ignore_errors=True)
     train(read_recipe(recipe), out, device="cpu")
     lines = RunFolder(out).lines()
     timed = lines[1:]  # the first warms up
@@ -144,29 +151,60 @@ def theirs(work: Path, *, steps: int, batch: int, bf16: bool) -> tuple[list[floa
     return losses, float(real) / (ends[-1] - ends[0])
 
 
+def measured(work: Path, name: str, *, steps: int, batch: int) -> dict[str, Any]:
+    """Train in one way, in this process."""
+    if name in WAYS:
+        losses, speed = ours(work, name, steps=steps, batch=batch)
+    else:
+        losses, speed = theirs(work, steps=steps, batch=batch, bf16=name == THEIRS[1])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"losses": losses, "speed": speed, "peak": peak}
+
+
+def apart(work: Path, name: str, *, shape: str, steps: int) -> dict[str, Any]:
+    """Train in one way, in a process of its own."""
+    command = [sys.executable, __file__, shape, "--steps", str(steps)]
+    command += ["--work", str(work), "--way", name]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 def main() -> None:
     asked = argparse.ArgumentParser()
     asked.add_argument("shape", nargs="?", choices=SHAPES, default="30M")
-    asked.add_argument("--steps", type=int, default=3)
+    asked.add_argument("--steps", type=int, default=5)
+    asked.add_argument("--rounds", type=int, default=3)
+    asked.add_argument("--work", type=Path, help="for one way: what was written")
+    asked.add_argument("--way", choices=(*WAYS, *THEIRS), help="one way, as JSON")
     given = asked.parse_args()
     batch = SHAPES[given.shape][3]
+    if given.way:
+        print(json.dumps(measured(given.work, given.way, steps=given.steps, batch=batch)))
+        return
     print(machine(), flush=True)
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*WAYS, *THEIRS)}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "base").mkdir()
         write_base(work / "base", given.shape)
         write_examples(work / "train.jsonl", 50 * batch)
-        found = {name: ours(work, name, steps=given.steps, batch=batch) for name in WAYS}
-        for bf16 in (False, True):
-            name = f"transformers' Trainer, padded, {'bf16' if bf16 else 'fp32'}"
-            found[name] = theirs(work, steps=given.steps, batch=batch, bf16=bf16)
-    base = found["transformers' Trainer, padded, fp32"]
-    print(f"| {given.shape}, batch {batch} | real tokens/s | ratio | loss of each step |")
-    print("|---|---|---|---|")
-    for name, (losses, speed) in sorted(found.items(), key=lambda one: one[1][1]):
-        curve = ", ".join(f"{loss:.4f}" for loss in losses)
-        print(f"| {name} | {speed:,.0f} | {speed / base[1]:.2f} | {curve} |")
-    difference = np.abs(np.subtract(found["same batches, fp32"][0], base[0])).max()
+        for _ in range(given.rounds):
+            for name, runs in found.items():
+                runs.append(apart(work, name, shape=given.shape, steps=given.steps))
+                print(f"{name}: {runs[-1]['speed']:,.0f}", flush=True)
+    speeds = {name: [run["speed"] for run in runs] for name, runs in found.items()}
+    base = float(np.median(speeds[THEIRS[0]]))
+    print(f"| {given.shape}, batch {batch} | real tokens/s | range | ratio | peak | losses |")
+    print("|---|---|---|---|---|---|")
+    for name, runs in sorted(found.items(), key=lambda one: np.median(speeds[one[0]])):
+        middle, some = float(np.median(speeds[name])), speeds[name]
+        peak = np.median([run["peak"] for run in runs]) / 2**30
+        curve = ", ".join(f"{loss:.4f}" for loss in runs[0]["losses"])
+        print(f"| {name} | {middle:,.0f} | {min(some):,.0f} to {max(some):,.0f} |"
+              f" {middle / base:.2f} | {peak:.1f} GB | {curve} |")  # fmt: skip
+    both = (found[name][0]["losses"] for name in ("same batches, fp32", THEIRS[0]))
+    difference = np.abs(np.subtract(*both)).max()
     print(f"largest difference of a loss on the same batches, fp32: {difference:.1e}")
 
 

@@ -15,6 +15,7 @@ from celloquy._runtime._files import (
     remove_left_over,
     sha256_of,
 )
+from celloquy._runtime._memory import kept_memory
 from celloquy._runtime._progress import Progress
 from celloquy._runtime._registry import Registry, closest
 from celloquy._runtime._seeds import rng_for
@@ -42,6 +43,7 @@ __all__ = [
     "finished_parts",
     "is_full",
     "is_installed",
+    "kept_memory",
     "left_over",
     "pick_device",
     "pick_precision",

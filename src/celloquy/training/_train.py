@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from celloquy._runtime import require
+from celloquy._runtime import kept_memory, require
 from celloquy.errors import InputError
 from celloquy.training._ranks import join_ranks
 from celloquy.training._recipe_train import TrainRecipe, read_recipe
@@ -74,7 +75,8 @@ def train(
         run = RunFolder(out)
         record = run.record()
         if not record["is_finished"]:
-            TEACHERS[told.objective](told, run, ranks)
+            with kept_memory() if ranks.device == "cpu" else nullcontext():
+                TEACHERS[told.objective](told, run, ranks)
             ranks.wait()
         return result_of(run)
 

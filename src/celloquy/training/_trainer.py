@@ -116,7 +116,10 @@ class Trainer:
     def make_loss(self) -> Any:  # noqa: ANN401 (a module of torch)
         """Make what gives the summed loss of a batch."""
         from celloquy.training._loss import AnswerLoss
+        from celloquy.training._tied import learn_in_place
 
+        if self.ranks.world == 1 and self.ranks.device == "cpu" and not self.trained.is_seq2seq:
+            learn_in_place(self.trained.model)
         precision = self.recipe.run.precision
         return AnswerLoss(self.trained.model, device=self.ranks.device, precision=precision)
 
@@ -201,10 +204,14 @@ class Trainer:
             group["lr"] = rate
         self.trained.model.train()
         loss = self.gradients.backward(self.train, rows, step=step)
-        found = torch.nn.utils.clip_grad_norm_(self.weights.values(), part.max_grad_norm)
+        weights = self.weights.values()
+        given = [weight.grad for weight in weights if weight.grad is not None]
+        found = torch.nn.utils.get_total_norm(given)
         norm = float(whole(found))
         if not math.isfinite(norm):
             self.gradients.refuse_number(step, rows, f"the gradient is {norm}")
+        if norm > part.max_grad_norm:
+            torch.nn.utils.clip_grads_with_norm_(weights, part.max_grad_norm, found)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         n_tokens = int(self.train.lengths[rows].sum())
