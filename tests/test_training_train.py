@@ -339,14 +339,14 @@ def test_no_file_of_a_run_is_a_pickle(tmp_path, capsys):
     assert kinds == {".safetensors", ".json", ".jsonl", ".md", ".png", ".npz", ".bin"}
 
 
-def command(*arguments, world=1, **more):
-    start = [sys.executable, "-m"]
-    if world > 1:
-        start += ["torch.distributed.run", "--nproc-per-node", str(world), "--master-port", "29511"]
-        start += ["-m"]
+TWO = ("--nproc-per-node", "2", "--master-port", "29511", "-m")
+
+
+def command(*arguments, start=(), **more):
+    launcher = ["torch.distributed.run", *start] if start else []
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.Popen(
-        [*start, "celloquy", *map(str, arguments)],
+        [sys.executable, "-m", *launcher, "celloquy", *map(str, arguments)],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more,
     )  # fmt: skip
 
@@ -385,7 +385,7 @@ def test_two_processes_learn_what_one_does(tmp_path, more):
     result = train(alone, tmp_path / "alone")
     both = tmp_path / "both.toml"
     both.write_text(alone.read_text() + more.partition("\n")[0] + "\n")
-    run = command("train", both, "--out", tmp_path / "both", world=2)
+    run = command("train", both, "--out", tmp_path / "both", start=TWO)
     _, told = run.communicate()
     assert run.returncode == 0, told
     np.testing.assert_allclose(losses(tmp_path / "both"), losses(tmp_path / "alone"), rtol=1e-3)
@@ -397,6 +397,22 @@ def test_two_processes_learn_what_one_does(tmp_path, more):
     both_, alone_ = (lm.score(prompts, ["T cell", "B cell"]).logp for lm in lms)
     np.testing.assert_allclose(both_, alone_, atol=0.02)
     assert result.steps == 12
+
+
+def test_two_launchers_as_on_two_machines_cut_one_model_and_learn_what_one_process_does(tmp_path):
+    more = SHORT + 'evaluation.metric = "loss"\nrun.gradient_checkpointing = true\n'
+    alone = write_setting(tmp_path, more=more)
+    train(alone, tmp_path / "alone")
+    both = tmp_path / "both.toml"
+    both.write_text(alone.read_text() + "run.shard = true\n")
+    meet = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d"]
+    meet += ["--rdzv-endpoint", "localhost:29533", "-m"]
+    launchers = [
+        command("train", both, "--out", tmp_path / "both", start=meet) for _ in range(2)
+    ]  # fmt: skip
+    told = [one.communicate()[1] for one in launchers]
+    assert [one.returncode for one in launchers] == [0, 0], told
+    np.testing.assert_allclose(losses(tmp_path / "both"), losses(tmp_path / "alone"), rtol=1e-3)
 
 
 def test_a_full_disk_is_told_and_the_run_goes_on_from_the_checkpoint_before(tmp_path):
