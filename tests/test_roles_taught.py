@@ -7,7 +7,6 @@ import pytest
 import scipy.sparse as sp
 
 import celloquy as cq
-from celloquy._runtime import closest
 from celloquy.errors import InputError
 from celloquy.roles import (
     EncodeOptions,
@@ -17,7 +16,7 @@ from celloquy.roles import (
     TextSource,
     plan_prediction,
 )
-from celloquy.roles._taught import _bare
+from celloquy.roles._taught import closest_label
 from celloquy.text import RankCurve, Vocabulary, rank_cells
 from labelled_cells import TYPES, labelled_cells
 from mini_folder import GENES, N_TOP, medians, write_mini
@@ -116,11 +115,12 @@ def test_groups_are_read_as_single_cells_are(lm, cells):
     assert by_hand(adata) in plan.first_prompt
 
 
-def test_labels_are_compared_without_the_word_that_most_of_them_share():
+def test_labels_are_compared_without_the_word_that_most_share_and_by_first_letters():
     taught = ("KG1 cell", "natural killer cell", "B cell", "CD14 monocyte")
-    assert closest("NK cell", taught, key=_bare) == ""
-    assert closest("bcells", taught, key=_bare) == "; the closest is 'B cell'"
-    assert closest("CD14+ monocytes", taught, key=_bare) == "; the closest is 'CD14 monocyte'"
+    assert closest_label("NK cell", taught) == "; the closest is 'natural killer cell'"
+    assert closest_label("NKT cell", taught) == ""
+    assert closest_label("bcells", taught) == "; the closest is 'B cell'"
+    assert closest_label("CD14+ monocytes", taught) == "; the closest is 'CD14 monocyte'"
 
 
 @pytest.mark.parametrize("candidates", [1, 2])

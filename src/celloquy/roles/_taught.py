@@ -86,9 +86,37 @@ def warn_of_new_labels(lm: LanguageModel, task: str, labels: Sequence[str]) -> N
     taught = () if reading is None else reading.labels.get(task, ())
     new = [label for label in labels if label not in taught]
     if taught and new:
-        some = ", ".join(f"{label!r}{closest(label, taught, key=_bare)}" for label in new[:3])
-        said = f"'{lm.name}' was never taught {len(new):,} of the {len(labels):,} labels of "
-        warnings.warn(f"{said}{task!r}: {some}. It was taught {len(taught):,}.", stacklevel=3)
+        some = ", ".join(f"{label!r}{closest_label(label, taught)}" for label in new[:3])
+        said = (
+            f"'{lm.name}' was never taught {len(new):,} of the {len(labels):,} labels of {task!r}: "
+            f"{some}. Cells of such a type get another label. It was taught {len(taught):,}: "
+            f"`celloquy lm show {lm.name}` lists them."
+        )
+        warnings.warn(said, stacklevel=3)
+
+
+def closest_label(label: str, taught: Sequence[str]) -> str:
+    """Name the closest label that a model was taught as the end of a message, or nothing.
+
+    Parameters
+    ----------
+    label
+        What was given: a name, or the first letters of one.
+    taught
+        What there is.
+
+    Examples
+    --------
+    >>> closest_label("NK cells", ["B cell", "natural killer cell"])
+    "; the closest is 'natural killer cell'"
+    >>> closest_label("bcells", ["B cell", "natural killer cell"])
+    "; the closest is 'B cell'"
+    """
+    for one in taught:
+        words = _bare(one).split()
+        if len(words) > 1 and _bare(label) == "".join(word[0] for word in words):
+            return f"; the closest is {one!r}"
+    return closest(label, taught, key=_bare)
 
 
 def _bare(label: str) -> str:
