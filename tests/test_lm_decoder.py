@@ -134,7 +134,7 @@ def test_4_bits_name_the_package_that_they_need(folder, monkeypatch):
     )
     with pytest.raises(MissingExtraError, match="needs the package `bitsandbytes`") as refusal:
         load(folder, precision="4bit")
-    assert refusal.value.hint == "pip install bitsandbytes"
+    assert refusal.value.hint == "pip install 'celloquy[quantization]'"
 
 
 def test_a_missing_extra_is_named(folder, monkeypatch):

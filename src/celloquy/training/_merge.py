@@ -19,11 +19,13 @@ from celloquy.lm._hf_files import (
     quiet,
 )
 from celloquy.lm._reading import GENES, READING
+from celloquy.training._ready import refuse_unread
 from celloquy.training._run import RunFolder
 from celloquy.training._train import result_of
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Collection
 
 SHARD_SIZE = "2GB"
 """The most bytes of one file of weights (CH-10)."""
@@ -34,13 +36,15 @@ def merge(
     out: str | os.PathLike[str],
     *,
     dtype: str = "fp32",
+    read_by: Collection[str] = (),
     overwrite: bool = False,
 ) -> Path:
     """Write the model of a finished run as one folder that ``cq.load_lm("hf:…")`` reads.
 
     An adapter is added to the weights of its base; a model whose weights were all trained is
     written as it is. The folder holds safetensors in files of at most 2 GB, the tokenizer, and the
-    run's model card: vLLM and the converters of llama.cpp read it, too.
+    run's model card. vLLM serves it, and llama.cpp's converter makes a GGUF file of it, where they
+    know its network and tokenizer: `read_by` refuses what they do not.
 
     Parameters
     ----------
@@ -50,6 +54,9 @@ def merge(
         Where the model shall be.
     dtype
         ``"fp32"`` keeps all digits; ``"bf16"`` halves the files.
+    read_by
+        Programs that shall read it, too (``"vLLM"``, ``"llama.cpp"``); a model that one of them
+        does not know is refused.
     overwrite
         Whether a folder that is there is replaced.
 
@@ -60,7 +67,8 @@ def merge(
     Raises
     ------
     InputError
-        If the run has not ended, or `out` exists and `overwrite` is false.
+        If the run has not ended, a program of `read_by` does not know such a model, or `out`
+        exists and `overwrite` is false.
     CheckpointError
         If the base is not the one that was trained.
     """
@@ -75,6 +83,8 @@ def merge(
         else:
             temporary.mkdir()
             _write(record, result.model, temporary, dtype=dtype)
+        for program in read_by:
+            refuse_unread(temporary, program)
         for name in (READING, GENES):
             if not is_encoder and (result.model / name).is_file():
                 shutil.copy(result.model / name, temporary / name)
