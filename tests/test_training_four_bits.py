@@ -15,6 +15,7 @@ from decoder_models import write_decoder
 from four_bits import APART, RECIPE, environment, model_part
 from training_runs import write_setting
 
+pytestmark = pytest.mark.slow
 LARGEST_STEP = 0.304
 """Of the numbers that NF4 knows, from -1 to 1, the first two are furthest apart (Dettmers et al.
 2023, appendix E: -1 and -0.6962)."""
@@ -41,7 +42,6 @@ def test_four_bits_without_their_package_name_the_extra(tmp_path, monkeypatch):
     assert refusal.value.hint == "pip install 'celloquy[quantization]'"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", ["llama", "gpt2", "t5"])
 def test_an_adapter_over_four_bits_learns_what_one_over_all_digits_does(tmp_path, family):
     found = json.loads(run("tests/four_bits.py", tmp_path, family).stdout)
@@ -56,7 +56,6 @@ def test_an_adapter_over_four_bits_learns_what_one_over_all_digits_does(tmp_path
         assert trained["merged"] == pytest.approx(trained["fp32"], rel=1e-5)
 
 
-@pytest.mark.slow
 def test_processes_share_a_model_of_four_bits(tmp_path):
     more = RECIPE + model_part("qlora") + '[evaluation]\nmetric = "loss"\n'
     recipe = write_setting(tmp_path, more=more, inner=128)
@@ -91,7 +90,6 @@ for name, layer in four.named_modules():
 """
 
 
-@pytest.mark.slow
 def test_weights_of_four_bits_lie_within_half_a_step_of_their_own(tmp_path):
     write_decoder(tmp_path, inner=128)
     found = [float(line) for line in run("-c", WEIGHTS, tmp_path).stdout.split()]
@@ -99,7 +97,6 @@ def test_weights_of_four_bits_lie_within_half_a_step_of_their_own(tmp_path):
     assert 0.1 < max(found) <= LARGEST_STEP / 2 + 2**-9  # bf16 rounds to 8 bits
 
 
-@pytest.mark.slow
 def test_a_layer_that_would_be_computed_wrongly_on_a_processor_is_refused(tmp_path):
     write_decoder(tmp_path, inner=96)
     code = "import sys, celloquy as cq; cq.load_lm('hf:' + sys.argv[1], precision='4bit')"

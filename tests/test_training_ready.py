@@ -6,10 +6,11 @@ import pytest
 
 from celloquy.errors import InputError
 from celloquy.training._ready import NETWORKS, refuse_unread
-from decoder_models import each_family, make_tokenizer, write_decoder
+from decoder_models import FAMILIES, make_tokenizer, write_decoder
 
 
-@pytest.mark.parametrize("family", each_family())
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
 def test_decoders_of_the_families_known_here_are_known_to_servers(tmp_path, family):
     write_decoder(tmp_path, family=family)
     assert [refuse_unread(tmp_path, program) for program in NETWORKS] == [None, None]

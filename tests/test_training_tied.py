@@ -10,6 +10,8 @@ from celloquy.training._loss import AnswerLoss
 from celloquy.training._tied import learn_in_place
 from decoder_models import make_decoder
 
+pytestmark = pytest.mark.slow
+
 
 def tied(family="gpt2", padding=None):
     model = make_decoder(family, vocab_size=400).requires_grad_(requires_grad=True)
