@@ -62,6 +62,15 @@ def test_pairs_train_all_weights(tmp_path):
         read_recipe(path)
 
 
+def test_four_bits_need_trained_weights(tmp_path):
+    path = write(
+        tmp_path,
+        'data.train = ["t"]\nmodel = { base = "b", method = "qlora", from_scratch = true }',
+    )
+    with pytest.raises(InputError, match="`from_scratch` has no trained weights"):
+        read_recipe(path)
+
+
 def test_pairs_are_read_from_files(tmp_path):
     path = write(tmp_path, 'objective = "pairs"\ndata.corpus = "c"\nmodel.base = "b"')
     with pytest.raises(InputError, match=r"pairs are read from the files of `data.train`"):

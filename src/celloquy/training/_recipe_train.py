@@ -207,6 +207,9 @@ class TrainRecipe(RecipePart):
         if self.objective == "pairs" and self.model.method != "full":
             msg = f"pairs train all weights of a sentence encoder, not {self.model.method!r}"
             raise ValueError(msg)
+        if self.model.from_scratch and self.model.method == "qlora":
+            msg = "`from_scratch` has no trained weights that 'qlora' could keep in four bits"
+            raise ValueError(msg)
         return self
 
 
